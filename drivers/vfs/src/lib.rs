@@ -1,0 +1,1 @@
+//! The vfs graph driver.

@@ -1,0 +1,1 @@
+//! Files and directories: opening beneath a directory, atomic replacement, staging and trash, copying.

@@ -1,0 +1,1 @@
+//! Mounts: options, detached mounts, and what the kernel says is mounted.

@@ -1,0 +1,2 @@
+//! The command `lamina`.
+fn main() {}
