@@ -8,9 +8,11 @@
 //! `config` and `idmap`; `fs`; `sys`; `error` and `ids`. A driver crate sees what stands below `locks`' state: never `store`.
 
 pub mod archive;
+pub mod driver;
 pub mod error;
 pub mod fs;
 pub mod ids;
+pub mod locks;
 pub mod mount;
 pub mod sys;
 pub mod task;

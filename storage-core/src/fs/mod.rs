@@ -1,1 +1,8 @@
 //! Files and directories: opening beneath a directory, atomic replacement, staging and trash, copying.
+
+mod identity;
+pub mod remove;
+pub mod tempdir;
+
+pub use identity::FileId;
+pub use tempdir::{TempDir, TempDirs};

@@ -1,1 +1,3 @@
 //! The system calls that no crate wraps.
+
+pub mod ofd;

@@ -1,0 +1,20 @@
+//! Graph drivers: what one must do, what the caller must hold while it does, and how one is found and chosen.
+//!
+//! What an operation asks of its caller stands in its argument list as a token ([`Shared`], [`Exclusive`],
+//! [`Mounting`]), not in a comment. `docs/adding-a-driver.md` walks through the whole.
+
+mod capability;
+mod layer;
+mod registry;
+mod staged;
+mod traits;
+mod view;
+
+pub use capability::{Capabilities, Capability};
+pub use layer::{LayerRef, MountOptions, Plan, Start};
+pub use registry::{Candidate, Choice, Descriptor, Registry, Request, Survey};
+pub use staged::{Detached, Staged, Trash};
+pub use traits::{Comparison, Driver, Extent, Swept};
+pub use view::{Pin, View};
+
+pub use crate::locks::{Exclusive, Mounting, Shared};

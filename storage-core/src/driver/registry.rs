@@ -1,0 +1,214 @@
+//! Which drivers there are, which of them work on a root, and why one is chosen.
+//!
+//! A driver has one [`Descriptor`]. It reaches the registry through `inventory` when the driver is linked in
+//! (`inventory::submit! { DESCRIPTOR }`), or by a direct call of [`Registry::add`]. Mind that a driver crate which nobody
+//! names is not linked at all: `use storage_driver_overlay as _;` keeps it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::{Capabilities, Driver};
+use crate::error::{Error, Kind, Result};
+
+/// What a driver tells about itself before it is opened.
+#[derive(Clone, Copy)]
+pub struct Descriptor {
+    /// The name, which is also the name of its home in the graph root.
+    pub name: &'static str,
+    /// The version of the driver.
+    pub version: &'static str,
+    /// Where it stands when several could be chosen: the highest first.
+    pub priority: i32,
+    /// Whether it is chosen without being named. The copying driver is not: it works everywhere, at a price.
+    pub automatic: bool,
+    /// Looks whether the driver can work there; changes nothing that stays.
+    pub survey: fn(&Request) -> Survey,
+    /// Opens the driver, making its home when it is missing.
+    pub open: fn(&Request) -> Result<Box<dyn Driver>>,
+}
+
+inventory::collect!(Descriptor);
+
+impl fmt::Debug for Descriptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Descriptor").field("name", &self.name).field("priority", &self.priority).finish_non_exhaustive()
+    }
+}
+
+/// Where and how a driver is to work.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The driver's home: `GRAPHROOT/<driver>`. It may not exist yet.
+    pub home: PathBuf,
+    /// The driver's place in the run root: `RUNROOT/<driver>`. It may not exist yet.
+    pub run_home: PathBuf,
+    /// Options for this driver, without its prefix (`mountopt=nodev`).
+    pub options: Vec<(String, String)>,
+}
+
+impl Request {
+    /// The request for the driver `name` below the two roots. Of `options` (`[driver.]key=value`) those of other drivers
+    /// are left out. Fails with [`Kind::Usage`] on one that has no `=`.
+    pub fn new(graph_root: &Path, run_root: &Path, name: &str, options: &[String]) -> Result<Self> {
+        let mut own = Vec::new();
+        for option in options {
+            let (key, value) = option.split_once('=').ok_or_else(|| {
+                Error::new(Kind::Usage, "read storage option")
+                    .detail(format!("{option:?} has no value"))
+                    .remedy("write it as KEY=VALUE")
+            })?;
+            match key.split_once('.') {
+                None => own.push((key.to_owned(), value.to_owned())),
+                Some((driver, key)) if driver == name || (driver == "overlay2" && name == "overlay") => {
+                    own.push((key.to_owned(), value.to_owned()));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(Request { home: graph_root.join(name), run_home: run_root.join(name), options: own })
+    }
+}
+
+/// What a driver found out about a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Survey {
+    /// Whether it can work there.
+    pub usable: bool,
+    /// Why, or why not: one sentence.
+    pub reason: String,
+    /// What it could do there.
+    pub capabilities: Capabilities,
+}
+
+/// One driver's part in a choice.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// The driver.
+    pub descriptor: Descriptor,
+    /// Whether its home is on the root already.
+    pub prior: bool,
+    /// What it found out about the root.
+    pub survey: Survey,
+}
+
+/// The driver that was chosen, by which rule, and what else there was.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    /// The driver.
+    pub descriptor: Descriptor,
+    /// The rule that decided, in words.
+    pub reason: String,
+    /// All drivers, with what each found.
+    pub candidates: Vec<Candidate>,
+}
+
+/// The drivers that a program knows.
+#[derive(Clone, Debug, Default)]
+pub struct Registry {
+    drivers: BTreeMap<&'static str, Descriptor>,
+}
+
+impl Registry {
+    /// The drivers linked into this program. Fails with [`Kind::DuplicateName`] when two have one name.
+    pub fn linked() -> Result<Self> {
+        let mut registry = Registry::default();
+        for descriptor in inventory::iter::<Descriptor> {
+            registry.add(*descriptor)?;
+        }
+        Ok(registry)
+    }
+
+    /// Adds a driver. Fails with [`Kind::DuplicateName`] when its name is taken.
+    pub fn add(&mut self, descriptor: Descriptor) -> Result<()> {
+        match self.drivers.insert(descriptor.name, descriptor) {
+            None => Ok(()),
+            Some(earlier) => {
+                self.drivers.insert(earlier.name, earlier);
+                Err(Error::new(Kind::DuplicateName, "register driver")
+                    .detail(format!("a driver called {:?} is registered already", descriptor.name)))
+            }
+        }
+    }
+
+    /// The names, sorted.
+    pub fn names(&self) -> Vec<&'static str> {
+        self.drivers.keys().copied().collect()
+    }
+
+    /// The driver called `name`; `overlay2` means `overlay`.
+    pub fn get(&self, name: &str) -> Result<Descriptor> {
+        let name = if name == "overlay2" { "overlay" } else { name };
+        self.drivers.get(name).copied().ok_or_else(|| {
+            Error::new(Kind::DriverUnknown, "find driver")
+                .detail(format!("no driver is called {name:?}"))
+                .remedy(format!("choose one of {}", self.names().join(", ")))
+        })
+    }
+
+    /// Asks every driver about the two roots, best first. Nothing is changed.
+    pub fn survey(&self, graph_root: &Path, run_root: &Path, options: &[String]) -> Result<Vec<Candidate>> {
+        let mut candidates = Vec::new();
+        for descriptor in self.drivers.values() {
+            let request = Request::new(graph_root, run_root, descriptor.name, options)?;
+            let survey = (descriptor.survey)(&request);
+            candidates.push(Candidate { descriptor: *descriptor, prior: is_prior(&request), survey });
+        }
+        candidates.sort_by_key(|candidate| std::cmp::Reverse(candidate.descriptor.priority));
+        Ok(candidates)
+    }
+
+    /// Chooses: the one that is `wanted` by name; else the one whose home is on the root already; else the first usable
+    /// one by priority, of those that may be chosen without being named.
+    ///
+    /// Fails with [`Kind::DriverUnusable`] when the choice can't work there, when several homes are on the root, or when
+    /// none is usable; the text gives every candidate's reason.
+    pub fn choose(
+        &self,
+        graph_root: &Path,
+        run_root: &Path,
+        wanted: Option<&str>,
+        options: &[String],
+    ) -> Result<Choice> {
+        let candidates = self.survey(graph_root, run_root, options)?;
+        let find = |name: &str| candidates.iter().find(|candidate| candidate.descriptor.name == name);
+        let failed = |detail: String, remedy: &'static str| {
+            Err(Error::new(Kind::DriverUnusable, "choose driver").at(graph_root).detail(detail).remedy(remedy))
+        };
+        let (chosen, reason) = if let Some(name) = wanted {
+            (find(self.get(name)?.name), "it was asked for by name".to_owned())
+        } else {
+            let prior: Vec<_> = candidates.iter().filter(|candidate| candidate.prior).collect();
+            match prior.as_slice() {
+                [] => {
+                    let first = candidates.iter().find(|each| each.survey.usable && each.descriptor.automatic);
+                    (first, "it is the first usable one by priority".to_owned())
+                }
+                [one] => (Some(*one), "the root holds its layers already".to_owned()),
+                several => {
+                    let names: Vec<_> = several.iter().map(|each| each.descriptor.name).collect();
+                    return failed(
+                        format!("contains several valid graphdrivers: {}", names.join(", ")),
+                        "choose one with --storage-driver, or clean up the others",
+                    );
+                }
+            }
+        };
+        let why = |each: &Candidate| format!("{}: {}", each.descriptor.name, each.survey.reason);
+        match chosen {
+            Some(chosen) if chosen.survey.usable => {
+                Ok(Choice { descriptor: chosen.descriptor, reason, candidates: candidates.clone() })
+            }
+            Some(chosen) => failed(why(chosen), "choose another driver or another root"),
+            None => failed(
+                candidates.iter().map(why).collect::<Vec<_>>().join("; "),
+                "name one with --storage-driver or use another filesystem",
+            ),
+        }
+    }
+}
+
+/// Whether a driver's home with something in it is on the root.
+fn is_prior(request: &Request) -> bool {
+    std::fs::read_dir(&request.home).is_ok_and(|mut entries| entries.next().is_some())
+}

@@ -1,0 +1,73 @@
+//! What is being made before it is a layer, and what was one before it is gone.
+
+use std::fmt;
+use std::os::fd::OwnedFd;
+
+use crate::archive::Whiteouts;
+use crate::error::Result;
+use crate::ids::LayerId;
+use crate::locks::Exclusive;
+use crate::task::Task;
+
+/// A layer in the making: a private place that no record names. Dropping it discards it.
+///
+/// Everything that grows with the size of the layer happens here, without a store lock (R6).
+#[must_use = "a staged layer that is dropped is discarded"]
+pub trait Staged: fmt::Debug + Send {
+    /// Puts in place what the layer starts with: nothing for a driver that stacks, a copy for one that copies.
+    ///
+    /// * Called once, before [`Staged::root`]; needs no lock.
+    /// * Stops at the next step when the task is cancelled.
+    fn fill(&mut self, task: &Task) -> Result<()>;
+
+    /// The directory into which an archive is extracted.
+    fn root(&self) -> Result<OwnedFd>;
+
+    /// How the whiteouts of an archive are to be applied in [`Staged::root`].
+    fn whiteouts(&self) -> Whiteouts;
+
+    /// What tells this directory from every other, also after a rename and after a crash: what
+    /// [`super::Driver::identity`] will say of the layer once this has taken its place.
+    fn identity(&self) -> Result<String>;
+
+    /// Makes this the layer `id`, by a rename.
+    ///
+    /// * Fails with [`crate::Kind::Changed`] when the staging place or the parent is no longer the one that it began with.
+    /// * Fails with [`crate::Kind::DuplicateId`] when `id` has a place already.
+    /// * On failure nothing of the layer `id` exists and the staged content is discarded.
+    fn commit(self: Box<Self>, held: &mut Exclusive<'_>, id: &LayerId) -> Result<()>;
+
+    /// Exchanges this with the content of the layer `id`, atomically, and returns the former content.
+    ///
+    /// * On failure the layer is as before and the staged content is discarded.
+    fn replace(self: Box<Self>, held: &mut Exclusive<'_>, id: &LayerId) -> Result<Box<dyn Trash>>;
+}
+
+/// Content that no record names any more. Dropping it leaves it where it is, for the next writer or `gc` to reclaim.
+#[must_use = "trash that is dropped stays until the next writer reclaims it"]
+pub trait Trash: fmt::Debug + Send {
+    /// Deletes it. Needs no lock, and is safe against others who reclaim the same.
+    ///
+    /// * While a view of the content is open in a process of Lamina's, it is left for later without an error.
+    fn reclaim(self: Box<Self>, task: &Task) -> Result<()>;
+}
+
+/// Descriptors of a mount that has just lost its path. The kernel flushes the upper filesystem when the last of them is
+/// closed, so it is dropped after the locks are released (R6).
+#[derive(Debug, Default)]
+#[must_use = "drop it after the locks are released: closing may wait for a flush"]
+pub struct Detached {
+    mounts: Vec<OwnedFd>,
+}
+
+impl Detached {
+    /// Keeps `mounts` open until it is dropped.
+    pub fn new(mounts: Vec<OwnedFd>) -> Self {
+        Detached { mounts }
+    }
+
+    /// Whether there was a mount to take away.
+    pub fn any(&self) -> bool {
+        !self.mounts.is_empty()
+    }
+}

@@ -1,0 +1,413 @@
+//! Staging and trash: private directories that a lock protects while their maker lives, and that anybody may reclaim
+//! after.
+//!
+//! ```text
+//! ROOT/                 0700   `tempdirs` in a driver's home, `tmp` beside layers.json
+//!   lock-X              0644   held exclusively (OFD) by the maker
+//!   temp-dir-X          0700   staged content, or the trash itself (a directory or a file)
+//! ```
+//!
+//! The names are the reference's, whose newer versions reclaim what has no living holder, as we do. The maker of a place
+//! takes the lock, makes sure that the lock file is still the one at its path, and only then makes `temp-dir-X`: so a
+//! sweeper that came between sees nothing that it could delete, and the maker notices and takes another name.
+//!
+//! Trash is a rename: what was a layer's directory becomes `temp-dir-X` itself, so no new directory is needed on a full
+//! disk. Where not even the lock file can be made, the trash stands without one; makers always lock first, so a
+//! `temp-dir-X` without a lock is never live.
+//!
+//! While a view of trashed content is open, its holder has a shared `flock` on the content's directory. Sweepers of ours
+//! then leave it. Only Lamina takes that lock, on files that only Lamina locks so.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::remove::remove_tree;
+use super::{FileId, identity};
+use crate::error::{Error, Kind, OsContext, Result};
+use crate::ids::random_name;
+use crate::sys::ofd::{self, Mode};
+use crate::task::Task;
+
+const LOCK_PREFIX: &str = "lock-";
+const DIR_PREFIX: &str = "temp-dir-";
+/// How often another name is tried before giving up.
+const ATTEMPTS: usize = 100;
+
+/// A directory of staging and trash places.
+#[derive(Clone, Debug)]
+pub struct TempDirs {
+    root: PathBuf,
+}
+
+/// One staging place, held. Dropping it deletes what is in it.
+#[derive(Debug)]
+#[must_use = "a staging place that is dropped is deleted"]
+pub struct TempDir {
+    root: PathBuf,
+    suffix: String,
+    lock: File,
+    id: FileId,
+}
+
+/// One piece of trash: renamed out of the way, not deleted yet. Dropping it leaves it for a sweep.
+#[derive(Debug)]
+#[must_use = "trash that is dropped stays until the next sweep"]
+pub struct Trashed {
+    path: PathBuf,
+    lock_path: PathBuf,
+    /// Held, unless the disk was too full to make one.
+    lock: Option<File>,
+}
+
+/// What became of one place in a sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Reclaimed,
+    InUse,
+}
+
+impl TempDirs {
+    /// The places below `root`, which is made when first needed.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        TempDirs { root: root.into() }
+    }
+
+    /// The directory that holds the places.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Makes a staging place.
+    pub fn create(&self) -> Result<TempDir> {
+        let (suffix, lock) = self.new_lock()?;
+        let path = self.dir_path(&suffix);
+        let made = std::fs::DirBuilder::new().mode(0o700).create(&path).os("mkdir", &path);
+        let id = made.and_then(|()| FileId::of_path(&path)?.ok_or_else(|| vanished(&path)));
+        match id {
+            Ok(id) => Ok(TempDir { root: self.root.clone(), suffix, lock, id }),
+            Err(error) => {
+                let _ = std::fs::remove_file(self.lock_path(&suffix));
+                Err(error)
+            }
+        }
+    }
+
+    /// Renames `path` into trash. `None` when nothing stands there.
+    ///
+    /// The rename is atomic and, but for the name itself, needs no space.
+    pub fn trash(&self, path: &Path) -> Result<Option<Trashed>> {
+        let (suffix, lock) = match self.new_lock() {
+            Ok((suffix, lock)) => (suffix, Some(lock)),
+            Err(error) if error.kind() == Kind::NoSpace => (random_name(b"0123456789", 12)?, None),
+            Err(error) => return Err(error),
+        };
+        let trashed = Trashed { path: self.dir_path(&suffix), lock_path: self.lock_path(&suffix), lock };
+        match rename_no_replace(path, &trashed.path) {
+            Ok(()) => Ok(Some(trashed)),
+            Err(error) => {
+                if trashed.lock.is_some() {
+                    let _ = std::fs::remove_file(&trashed.lock_path);
+                }
+                if error.kind() == Kind::NotFound { Ok(None) } else { Err(error) }
+            }
+        }
+    }
+
+    /// Reclaims the places whose makers are gone, until `deadline`; at least one is tried. Returns how many were reclaimed
+    /// and how many are left.
+    ///
+    /// Needs no store lock. A place that can't be reclaimed is left, and doesn't keep the others from being reclaimed.
+    pub fn sweep(&self, deadline: Instant, task: &Task) -> Result<(u64, u64)> {
+        let (mut reclaimed, mut left) = (0, 0);
+        for suffix in self.suffixes()? {
+            if reclaimed > 0 && Instant::now() >= deadline {
+                left += 1;
+                continue;
+            }
+            match self.sweep_one(&suffix, task) {
+                Ok(Outcome::Reclaimed) => reclaimed += 1,
+                Err(error) if error.kind() == Kind::Cancelled => return Err(error),
+                Ok(Outcome::InUse) | Err(_) => left += 1,
+            }
+        }
+        Ok((reclaimed, left))
+    }
+
+    fn suffixes(&self) -> Result<BTreeSet<String>> {
+        let entries = match std::fs::read_dir(&self.root) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeSet::new()),
+            Err(error) => return Err(error).os("read directory", &self.root),
+        };
+        let mut suffixes = BTreeSet::new();
+        for entry in entries {
+            let name = entry.os("read directory", &self.root)?.file_name();
+            let Some(name) = name.to_str() else { continue };
+            if let Some(suffix) = name.strip_prefix(DIR_PREFIX).or_else(|| name.strip_prefix(LOCK_PREFIX)) {
+                suffixes.insert(suffix.to_owned());
+            }
+        }
+        Ok(suffixes)
+    }
+
+    fn sweep_one(&self, suffix: &str, task: &Task) -> Result<Outcome> {
+        let lock_path = self.lock_path(suffix);
+        let lock = match open_lock(&lock_path, true) {
+            Ok(lock) if !take(&lock, &lock_path)? => return Ok(Outcome::InUse),
+            Ok(lock) => Some(lock),
+            Err(error) if error.kind() == Kind::NoSpace => None,
+            Err(error) => return Err(error),
+        };
+        Trashed { path: self.dir_path(suffix), lock_path, lock }.delete(task)
+    }
+
+    /// Makes a lock file of a new name and holds it.
+    fn new_lock(&self) -> Result<(String, File)> {
+        for _ in 0..ATTEMPTS {
+            let suffix = random_name(b"0123456789", 12)?;
+            let path = self.lock_path(&suffix);
+            let lock = match open_lock(&path, false) {
+                Ok(lock) => lock,
+                Err(error) if error.errno() == Some(libc::EEXIST) => continue,
+                Err(error) if error.errno() == Some(libc::ENOENT) => {
+                    std::fs::DirBuilder::new()
+                        .recursive(true)
+                        .mode(0o700)
+                        .create(&self.root)
+                        .os("mkdir", &self.root)?;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            if take(&lock, &path)? {
+                return Ok((suffix, lock));
+            }
+        }
+        Err(Error::new(Kind::Locked, "make a staging place")
+            .at(&self.root)
+            .detail("every new name was taken by somebody else"))
+    }
+
+    fn lock_path(&self, suffix: &str) -> PathBuf {
+        self.root.join(format!("{LOCK_PREFIX}{suffix}"))
+    }
+
+    fn dir_path(&self, suffix: &str) -> PathBuf {
+        self.root.join(format!("{DIR_PREFIX}{suffix}"))
+    }
+}
+
+impl TempDir {
+    /// The directory, for its maker to fill.
+    pub fn path(&self) -> PathBuf {
+        self.root.join(format!("{DIR_PREFIX}{}", self.suffix))
+    }
+
+    /// Fails with [`Kind::Changed`] unless the lock and the directory are still the ones that were made.
+    pub fn check(&self) -> Result<()> {
+        let path = self.path();
+        let lock_is_ours = is_at_path(&self.lock, &self.lock_path())?;
+        if lock_is_ours && FileId::of_path(&path)? == Some(self.id) { Ok(()) } else { Err(vanished(&path)) }
+    }
+
+    /// Moves `name` of this place to `target`, where nothing may be, after a [`TempDir::check`].
+    pub fn move_out(&self, name: &str, target: &Path) -> Result<()> {
+        self.check()?;
+        rename_no_replace(&self.path().join(name), target)
+    }
+
+    /// Deletes the place and reports what failed, which a drop can't.
+    pub fn close(self) -> Result<()> {
+        self.delete()
+    }
+
+    fn lock_path(&self) -> PathBuf {
+        self.root.join(format!("{LOCK_PREFIX}{}", self.suffix))
+    }
+
+    fn delete(&self) -> Result<()> {
+        if self.check().is_err() {
+            return Ok(());
+        }
+        remove_tree(&self.path(), &Task::new("delete staging"))?;
+        let path = self.lock_path();
+        std::fs::remove_file(&path).os("unlink", &path)
+    }
+}
+
+impl Drop for TempDir {
+    /// What can't be deleted stays; a sweep reclaims it once the lock is gone.
+    fn drop(&mut self) {
+        let _ = self.delete();
+    }
+}
+
+impl Trashed {
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Deletes it, unless a view of it is open: then it is left for a later sweep, without an error.
+    pub fn reclaim(self, task: &Task) -> Result<()> {
+        self.delete(task).map(|_| ())
+    }
+
+    fn delete(&self, task: &Task) -> Result<Outcome> {
+        if is_viewed(&self.path)? {
+            return Ok(Outcome::InUse);
+        }
+        remove_tree(&self.path, task)?;
+        if self.lock.is_some() {
+            std::fs::remove_file(&self.lock_path).os("unlink", &self.lock_path)?;
+        }
+        Ok(Outcome::Reclaimed)
+    }
+}
+
+/// Takes a shared hold on a layer's directory, so that sweepers of ours leave it while it is being read.
+pub fn hold_for_view(dir: &File, path: &Path) -> Result<()> {
+    fs2::FileExt::try_lock_shared(dir).os("flock(shared)", path)
+}
+
+/// Whether somebody has a view of the trash at `path`, or of a layer directly below it (where the reference puts them).
+fn is_viewed(path: &Path) -> Result<bool> {
+    let Some(dir) = open_dir(path)? else { return Ok(false) };
+    if fs2::FileExt::try_lock_exclusive(&dir).is_err() {
+        return Ok(true);
+    }
+    for entry in std::fs::read_dir(path).os("read directory", path)? {
+        let entry = entry.os("read directory", path)?;
+        let numbered = entry.file_name().to_string_lossy().starts_with(|first: char| first.is_ascii_digit());
+        if numbered
+            && let Some(below) = open_dir(&entry.path())?
+            && fs2::FileExt::try_lock_exclusive(&below).is_err()
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn open_dir(path: &Path) -> Result<Option<File>> {
+    let opened = File::options().read(true).custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW).open(path);
+    match opened {
+        Ok(dir) => Ok(Some(dir)),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP)) => Ok(None),
+        Err(error) => Err(error).os("open directory", path),
+    }
+}
+
+fn open_lock(path: &Path, may_exist: bool) -> Result<File> {
+    let mut options = File::options();
+    options.read(true).write(true).truncate(false).mode(0o644).custom_flags(libc::O_NOFOLLOW);
+    if may_exist {
+        options.create(true)
+    } else {
+        options.create_new(true)
+    };
+    options.open(path).os("open lock file", path)
+}
+
+/// Takes the lock, and makes sure that it is the one at the path: another may have reclaimed it in between.
+fn take(lock: &File, path: &Path) -> Result<bool> {
+    Ok(ofd::try_lock(lock, Mode::Exclusive).os("fcntl(F_OFD_SETLK)", path)? && is_at_path(lock, path)?)
+}
+
+fn is_at_path(file: &File, path: &Path) -> Result<bool> {
+    Ok(FileId::of_path(path)? == Some(identity::FileId::of_fd(file, path)?))
+}
+
+fn vanished(path: &Path) -> Error {
+    Error::new(Kind::Changed, "use a staging place")
+        .at(path)
+        .detail("it was taken away by somebody else")
+        .remedy("try again")
+}
+
+/// Renames, and fails where something stands at the target.
+pub fn rename_no_replace(from: &Path, to: &Path) -> Result<()> {
+    use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+    renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE)
+        .os("renameat2(noreplace)", from)
+        .map_err(|error| error.detail(format!("to {}", to.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_mins(1)
+    }
+
+    fn names(root: &Path) -> Vec<String> {
+        let mut names: Vec<_> = std::fs::read_dir(root)
+            .map(|entries| {
+                entries.map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned()).collect()
+            })
+            .unwrap_or_default();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_sweep_leaves_live_places_and_reclaims_dead_ones() {
+        let dir = tempfile::tempdir().expect("dir");
+        let places = TempDirs::new(dir.path().join("tempdirs"));
+        let live = places.create().expect("create");
+        std::fs::write(live.path().join("f"), "x").expect("write");
+        let dead = places.root().join("temp-dir-77");
+        std::fs::create_dir_all(dead.join("deep/er")).expect("mkdir");
+        std::fs::write(places.root().join("lock-78"), "").expect("write");
+        assert_eq!(places.sweep(soon(), &Task::new("sweep")).expect("sweep"), (2, 1));
+        assert!(live.path().join("f").exists(), "a sweep deleted a place whose lock is held");
+        assert!(!dead.exists(), "a place without a holder survived the sweep");
+        live.check().expect("still ours");
+        drop(live);
+        assert!(names(places.root()).is_empty(), "something was left: {:?}", names(places.root()));
+    }
+
+    #[test]
+    fn a_place_that_was_taken_away_is_noticed_before_it_is_used() {
+        let dir = tempfile::tempdir().expect("dir");
+        let places = TempDirs::new(dir.path());
+        let place = places.create().expect("create");
+        std::fs::remove_file(place.lock_path()).expect("unlink");
+        std::fs::write(place.lock_path(), "").expect("another lock of the same name");
+        assert_eq!(place.check().map_err(|error| error.kind()), Err(Kind::Changed));
+        assert_eq!(place.move_out("x", &dir.path().join("y")).map_err(|error| error.kind()), Err(Kind::Changed));
+    }
+
+    #[test]
+    fn trash_that_is_being_viewed_is_left_and_reclaimed_later() {
+        let dir = tempfile::tempdir().expect("dir");
+        let layer = dir.path().join("layer");
+        std::fs::create_dir(&layer).expect("mkdir");
+        std::fs::write(layer.join("f"), "x").expect("write");
+        let view = File::open(&layer).expect("open");
+        hold_for_view(&view, &layer).expect("hold");
+        let places = TempDirs::new(dir.path().join("tempdirs"));
+        let trash = places.trash(&layer).expect("trash").expect("something was there");
+        let path = trash.path().to_path_buf();
+        trash.reclaim(&Task::new("t")).expect("left without an error");
+        assert!(path.join("f").exists(), "trash was deleted below an open view");
+        assert_eq!(places.sweep(soon(), &Task::new("t")).expect("sweep"), (0, 1));
+        drop(view);
+        assert_eq!(places.sweep(soon(), &Task::new("t")).expect("sweep"), (1, 0));
+        assert!(names(places.root()).is_empty());
+    }
+
+    #[test]
+    fn trashing_nothing_is_no_error_and_leaves_nothing() {
+        let dir = tempfile::tempdir().expect("dir");
+        let places = TempDirs::new(dir.path().join("tempdirs"));
+        assert!(places.trash(&dir.path().join("absent")).expect("trash").is_none());
+        assert!(names(places.root()).is_empty());
+    }
+}
