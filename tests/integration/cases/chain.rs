@@ -8,7 +8,7 @@ use integration::case::{Case, case};
 use integration::store::{Store, id};
 use integration::{Outcome, Scratch, Skip, invariants, machine};
 
-pub const CASES: &[Case] = &[
+pub(crate) const CASES: &[Case] = &[
     case("chain::five_hundred_layers::overlay", 240, |s| chain(s, "overlay")),
     case("chain::five_hundred_layers::vfs", 240, |s| chain(s, "vfs")),
 ];

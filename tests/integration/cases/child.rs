@@ -10,7 +10,7 @@ use integration::store::{Store, id, must};
 use integration::tree::Tree;
 use integration::{Outcome, Scratch, archive, tree};
 
-pub const CASES: &[Case] = &[
+pub(crate) const CASES: &[Case] = &[
     case("child::exact_changes_and_same_tree::overlay_to_overlay", 60, |s| child(s, "overlay", "overlay")),
     case("child::exact_changes_and_same_tree::vfs_to_vfs", 60, |s| child(s, "vfs", "vfs")),
     case("child::exact_changes_and_same_tree::overlay_to_vfs", 60, |s| child(s, "overlay", "vfs")),

@@ -9,7 +9,7 @@ use integration::case::{Case, case};
 use integration::store::{Store, id};
 use integration::{Outcome, Scratch, archive, invariants, tree};
 
-pub const CASES: &[Case] = &[
+pub(crate) const CASES: &[Case] = &[
     case("concurrent::two_hundred_operations_each::overlay", 180, |s| together(s, "overlay")),
     case("concurrent::two_hundred_operations_each::vfs", 180, |s| together(s, "vfs")),
     case("concurrent::each_uses_the_others_layers::overlay", 60, |s| crossed(s, "overlay")),

@@ -10,7 +10,7 @@ use integration::{Outcome, Scratch, archive, invariants};
 
 use crate::bad_input;
 
-pub const CASES: &[Case] = &[
+pub(crate) const CASES: &[Case] = &[
     case("full_disk::a_failed_import_changes_nothing::overlay", 60, |s| import(s, "overlay")),
     case("full_disk::a_failed_import_changes_nothing::vfs", 60, |s| import(s, "vfs")),
     case("full_disk::deleting_needs_no_room::overlay", 60, |s| delete(s, "overlay", "ext4")),

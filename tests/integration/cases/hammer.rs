@@ -7,7 +7,7 @@ use integration::case::{Case, case};
 use integration::store::{Store, id};
 use integration::{Outcome, Scratch, archive, invariants};
 
-pub const CASES: &[Case] = &[
+pub(crate) const CASES: &[Case] = &[
     case("hammer::sixteen_processes_one_layer::overlay", 240, |s| sixteen(s, "overlay")),
     case("hammer::sixteen_processes_one_layer::vfs", 240, |s| sixteen(s, "vfs")),
     case("hammer::sixteen_processes_of_two_kinds::overlay", 240, |s| mixed(s, "overlay")),

@@ -14,7 +14,7 @@ use integration::trace::{self, Point};
 use integration::tree::Tree;
 use integration::{Outcome, Scratch, archive, invariants, machine, tree};
 
-pub const CASES: &[Case] = &[
+pub(crate) const CASES: &[Case] = &[
     case("kill::create::overlay", 300, |s| sweep(s, "overlay", Deed::Create)),
     case("kill::create::vfs", 300, |s| sweep(s, "vfs", Deed::Create)),
     case("kill::import::overlay", 300, |s| sweep(s, "overlay", Deed::Import)),

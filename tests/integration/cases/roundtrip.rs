@@ -9,7 +9,7 @@ use integration::rootfs::{self, Form};
 use integration::store::{Store, id};
 use integration::{Outcome, Scratch, tree};
 
-pub const CASES: &[Case] = &[
+pub(crate) const CASES: &[Case] = &[
     case("roundtrip::debian_plain::overlay", 240, |s| debian(s, "overlay", Form::Plain)),
     case("roundtrip::debian_plain::vfs", 240, |s| debian(s, "vfs", Form::Plain)),
     case("roundtrip::debian_gzip::overlay", 240, |s| debian(s, "overlay", Form::Gzip)),

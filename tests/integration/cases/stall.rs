@@ -8,7 +8,7 @@ use integration::case::{Case, case};
 use integration::store::{Store, finish, id};
 use integration::{Outcome, Scratch, archive, invariants, machine};
 
-pub const CASES: &[Case] = &[
+pub(crate) const CASES: &[Case] = &[
     case("stall::a_diff_whose_reader_stalls::overlay", 60, |s| stalled_diff(s, "overlay")),
     case("stall::a_diff_whose_reader_stalls::vfs", 60, |s| stalled_diff(s, "vfs")),
     case("stall::a_computed_diff_whose_reader_stalls::overlay", 60, |s| stalled_computed_diff(s, "overlay")),

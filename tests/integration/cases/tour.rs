@@ -7,7 +7,7 @@ use integration::case::{Case, case};
 use integration::store::{end, must};
 use integration::{Outcome, Scratch, Skip, archive, machine, tree};
 
-pub const CASES: &[Case] = &[
+pub(crate) const CASES: &[Case] = &[
     case("tour::as_root", 200, as_root),
     case("tour::as_an_ordinary_user", 200, as_user),
     case("tour::says_why_a_driver_cannot_be_used", 60, drivers),

@@ -29,6 +29,8 @@ use crate::scratch::Scratch;
 
 const SKIPPED: u8 = 77;
 const LATE: u8 = 78;
+/// Programs that insist on a configuration get one; every call of a test names its own places.
+const CONF: &str = "[storage]\ndriver = \"vfs\"\ngraphroot = \"/nonexistent/root\"\nrunroot = \"/nonexistent/run\"\n";
 const ALLOWED_SKIPS: &str = include_str!("../../allowed-skips");
 
 enum Verdict {
@@ -253,7 +255,7 @@ fn enter(case: &Case, home: &Path) -> ExitCode {
     let mnt = home.join("mnt");
     fs::create_dir_all(&mnt).expect("make the scratch directory");
     let conf = home.join("storage.conf");
-    fs::write(&conf, "").expect("write an empty storage.conf");
+    fs::write(&conf, CONF).expect("write a storage.conf that leads nowhere else");
     let exe = env::current_exe().expect("the path of the running test");
     let mut child = Command::new(exe)
         .args(["--inside", case.name])
@@ -264,6 +266,7 @@ fn enter(case: &Case, home: &Path) -> ExitCode {
         .env_remove("STORAGE_DRIVER")
         .env_remove("STORAGE_OPTS")
         .env_remove("XDG_RUNTIME_DIR")
+        .env("RUST_BACKTRACE", "0")
         .spawn()
         .expect("start the inside of a case");
     let start = Instant::now();
