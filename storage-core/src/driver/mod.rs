@@ -4,6 +4,7 @@
 //! [`Mounting`]), not in a comment. `docs/adding-a-driver.md` walks through the whole.
 
 mod capability;
+mod gate;
 mod layer;
 mod registry;
 mod staged;
@@ -11,6 +12,7 @@ mod traits;
 mod view;
 
 pub use capability::{Capabilities, Capability};
+pub use gate::{ExclusiveAccess, Gate, MountingAccess, SharedAccess};
 pub use layer::{LayerRef, MountOptions, Plan, Start};
 pub use registry::{Candidate, Choice, Descriptor, Registry, Request, Survey};
 pub use staged::{Detached, Staged, Trash};
