@@ -52,6 +52,12 @@ pub trait Trash: fmt::Debug + Send {
     fn reclaim(self: Box<Self>, task: &Task) -> Result<()>;
 }
 
+impl Trash for crate::fs::tempdir::Trashed {
+    fn reclaim(self: Box<Self>, task: &Task) -> Result<()> {
+        (*self).reclaim(task)
+    }
+}
+
 /// Descriptors of a mount that has just lost its path. The kernel flushes the upper filesystem when the last of them is
 /// closed, so it is dropped after the locks are released (R6).
 #[derive(Debug, Default)]

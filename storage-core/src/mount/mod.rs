@@ -1,1 +1,3 @@
 //! Mounts: options, detached mounts, and what the kernel says is mounted.
+
+pub mod elsewhere;

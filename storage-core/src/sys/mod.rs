@@ -1,3 +1,4 @@
 //! The system calls that no crate wraps.
 
 pub mod ofd;
+pub mod userns;
