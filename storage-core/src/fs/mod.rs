@@ -1,8 +1,12 @@
 //! Files and directories: opening beneath a directory, atomic replacement, staging and trash, copying.
 
+pub mod copy;
 mod identity;
+mod ladder;
 pub mod remove;
 pub mod tempdir;
+mod usage;
 
 pub use identity::FileId;
 pub use tempdir::{TempDir, TempDirs};
+pub use usage::{Usage, usage};
