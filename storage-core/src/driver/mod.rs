@@ -5,12 +5,16 @@
 
 mod capability;
 mod layer;
+mod naive;
+mod pinned;
 mod registry;
 mod staged;
 mod traits;
 mod view;
 
 pub use capability::{Capabilities, Capability};
+pub use naive::Naive;
+pub use pinned::PinnedDir;
 pub use layer::{LayerRef, MountOptions, Plan, Start};
 pub use registry::{Candidate, Choice, Descriptor, Registry, Request, Survey};
 pub use staged::{Detached, Staged, Trash};

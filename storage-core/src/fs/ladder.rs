@@ -7,7 +7,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxAttributes, StatxFlags};
+use rustix::io::Errno;
 
 use super::FileId;
 use crate::error::{Error, Kind, OsContext, Result};
@@ -15,9 +16,9 @@ use crate::error::{Error, Kind, OsContext, Result};
 /// How many rungs are kept open.
 const OPEN: usize = 16;
 
-/// See the module's text.
+/// Stands in a directory of a tree, and goes down and up: any depth, with a bounded number of descriptors.
 #[derive(Debug)]
-pub(crate) struct Ladder {
+pub struct Ladder {
     /// The root's path, for errors.
     path: PathBuf,
     /// From the root down. The last one is always open.
@@ -33,18 +34,18 @@ struct Rung {
 
 impl Ladder {
     /// A ladder on `root`, which is readable; `path` names it in errors.
-    pub(crate) fn new(root: OwnedFd, path: &Path) -> Result<Self> {
+    pub fn new(root: OwnedFd, path: &Path) -> Result<Self> {
         let id = FileId::of_fd(&root, path)?;
         Ok(Ladder { path: path.to_path_buf(), rungs: vec![Rung { name: OsString::new(), id, fd: Some(root) }] })
     }
 
     /// How many directories it is below the root.
-    pub(crate) fn depth(&self) -> usize {
+    pub fn depth(&self) -> usize {
         self.rungs.len() - 1
     }
 
     /// The directory that it stands in.
-    pub(crate) fn here(&self) -> BorrowedFd<'_> {
+    pub fn here(&self) -> BorrowedFd<'_> {
         match self.rungs.last().and_then(|rung| rung.fd.as_ref()) {
             Some(fd) => fd.as_fd(),
             None => unreachable!("the last rung is open"),
@@ -52,7 +53,7 @@ impl Ladder {
     }
 
     /// The path of `name` in the directory that it stands in, for errors.
-    pub(crate) fn path_of(&self, name: &OsStr) -> PathBuf {
+    pub fn path_of(&self, name: &OsStr) -> PathBuf {
         let mut path = self.path.clone();
         path.extend(self.rungs.iter().skip(1).map(|rung| &rung.name));
         path.push(name);
@@ -60,7 +61,7 @@ impl Ladder {
     }
 
     /// Goes down into `name`.
-    pub(crate) fn descend(&mut self, name: &OsStr) -> Result<()> {
+    pub fn descend(&mut self, name: &OsStr) -> Result<()> {
         let fd = open_below(self.here(), name).os("openat2(directory, no xdev)", self.path_of(name))?;
         let id = FileId::of_fd(&fd, &self.path_of(name))?;
         self.rungs.push(Rung { name: name.to_owned(), id, fd: Some(fd) });
@@ -71,7 +72,7 @@ impl Ladder {
     }
 
     /// Goes up. Returns the name that it came from, or `None` when it stands on the root.
-    pub(crate) fn ascend(&mut self) -> Result<Option<OsString>> {
+    pub fn ascend(&mut self) -> Result<Option<OsString>> {
         let count = self.rungs.len();
         if count < 2 {
             return Ok(None);
@@ -95,14 +96,22 @@ fn open_below(dir: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<OwnedFd> 
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
     loop {
         match rustix::fs::openat2(dir, name, flags, Mode::empty(), resolve) {
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(Errno::NOSYS | Errno::PERM) => return open_checked(dir, name, flags),
             result => return result,
         }
     }
 }
 
+/// The same where `openat2` is missing or forbidden by a seccomp filter: opens, then looks what it is.
+fn open_checked(dir: BorrowedFd<'_>, name: &OsStr, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    let fd = rustix::fs::openat(dir, name, flags, Mode::empty())?;
+    let stat = rustix::fs::statx(&fd, "", AtFlags::EMPTY_PATH, StatxFlags::TYPE)?;
+    if stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) { Err(Errno::XDEV) } else { Ok(fd) }
+}
+
 /// The names and types in a directory, in the filesystem's order.
-pub(crate) fn entries(dir: BorrowedFd<'_>, path: &Path) -> Result<Vec<(OsString, FileType)>> {
+pub fn entries(dir: BorrowedFd<'_>, path: &Path) -> Result<Vec<(OsString, FileType)>> {
     use std::os::unix::ffi::OsStrExt;
     let mut found = Vec::new();
     for entry in rustix::fs::Dir::read_from(dir).os("open directory", path)? {
