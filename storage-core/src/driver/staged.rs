@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 
 use crate::archive::Whiteouts;
 use crate::error::Result;
+use crate::fs::tempdir::Trashed;
 use crate::ids::LayerId;
 use crate::locks::Exclusive;
 use crate::task::Task;
@@ -52,9 +53,10 @@ pub trait Trash: fmt::Debug + Send {
     fn reclaim(self: Box<Self>, task: &Task) -> Result<()>;
 }
 
-impl Trash for crate::fs::tempdir::Trashed {
+/// A directory in trash, or nothing at all.
+impl Trash for Option<Trashed> {
     fn reclaim(self: Box<Self>, task: &Task) -> Result<()> {
-        (*self).reclaim(task)
+        self.map_or(Ok(()), |trashed| trashed.reclaim(task))
     }
 }
 

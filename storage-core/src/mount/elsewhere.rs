@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use super::mountinfo::parse_mountinfo;
 use crate::error::{Error, Kind, Result};
 
 /// What the mount tables of all processes say of one path.
@@ -24,7 +25,7 @@ pub fn look(path: &Path) -> Seen {
         if namespace.is_some_and(|namespace| !namespaces.insert(namespace)) {
             continue;
         }
-        match std::fs::read_to_string(process.path().join("mountinfo")) {
+        match std::fs::read(process.path().join("mountinfo")) {
             Ok(table) if lists(&table, path) => seen.holders.push(pid),
             Ok(_) => {}
             // A process that ended meanwhile, or a kernel thread, has no mounts.
@@ -57,14 +58,8 @@ pub fn check_gone(path: &Path) -> Result<()> {
 }
 
 /// Whether a mount table has a mount at `path`.
-fn lists(table: &str, path: &Path) -> bool {
-    let wanted = escape(path);
-    table.lines().any(|line| line.split(' ').nth(4) == Some(&*wanted))
-}
-
-/// A path as mountinfo writes it.
-fn escape(path: &Path) -> String {
-    path.to_string_lossy().replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011").replace('\n', "\\012")
+fn lists(table: &[u8], path: &Path) -> bool {
+    parse_mountinfo(table).iter().any(|mount| mount.mount_point == path)
 }
 
 #[cfg(test)]
@@ -73,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_mount_table_is_searched_for_the_mount_point_only() {
-        let table = "36 35 98:0 /mnt1 /a\\040b rw,noatime master:1 - ext3 /dev/root rw\n";
+        let table = b"36 35 98:0 /mnt1 /a\\040b rw,noatime master:1 - ext3 /dev/root rw\n";
         assert!(lists(table, Path::new("/a b")));
         assert!(!lists(table, Path::new("/mnt1")), "the root of the mount was taken for its mount point");
     }

@@ -13,7 +13,7 @@ use crate::driver::Staged;
 use crate::error::{OsContext, Result};
 use crate::fs::TempDir;
 use crate::locks::ThreadKey;
-use crate::sys::userns;
+use crate::mount::in_user_namespace;
 use crate::task::Task;
 
 /// What goes into a staged layer beyond what it starts from.
@@ -88,7 +88,7 @@ impl Store {
             whiteouts: staged.whiteouts(),
             tar_split: Some(Box::new(BufWriter::with_capacity(1 << 16, file))),
             ignore_chown_errors: false,
-            in_user_ns: userns::is_inside(),
+            in_user_ns: in_user_namespace(),
         };
         let ingested = ingest(archive, root.as_fd(), options, task)
             .map_err(|error| error.remedy("check the archive with `tar tf`; the store is as before"))?;

@@ -9,7 +9,6 @@ use super::Store;
 use super::intent::Intent;
 use super::layers::{Edit, Layer, LayerTable, Location};
 use super::rubbish::Rubbish;
-use crate::driver::Trash;
 use crate::error::{Kind, Result};
 use crate::ids::LayerId;
 use crate::locks::level::Layers;
@@ -111,9 +110,7 @@ impl Store {
     ) -> Result<()> {
         rubbish.add(self.gate.exclusive(&mut guard.exclusive())?.remove(id)?);
         guard.world().unlink(&self.tar_split_path(id.as_str()))?;
-        if let Some(data) = self.side_places().trash(&self.data_dir(id.as_str()))? {
-            rubbish.add(Box::new(data) as Box<dyn Trash>);
-        }
+        rubbish.add(Box::new(self.side_places().trash(&self.data_dir(id.as_str()))?));
         Ok(())
     }
 
