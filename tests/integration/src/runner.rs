@@ -25,7 +25,7 @@ use nix::sys::signal::Signal;
 
 use crate::case::{Case, Outcome, Skip};
 use crate::machine;
-use crate::scratch::Scratch;
+use crate::scratch::{RunDir, Scratch};
 
 const SKIPPED: u8 = 77;
 const LATE: u8 = 78;
@@ -166,43 +166,6 @@ fn allowed(name: &str) -> bool {
         Some(start) => name.starts_with(start),
         None => name == entry,
     })
-}
-
-/// The directory of this run, held by a lock so that a later run can tell it from what a kill left.
-struct RunDir {
-    path: PathBuf,
-    _held: File,
-}
-
-impl RunDir {
-    fn make() -> Self {
-        let base = env::var_os("LAMINA_TEST_SCRATCH").map_or_else(|| machine::target().join("integration-scratch"), PathBuf::from);
-        fs::create_dir_all(&base).expect("make the directory of scratch directories");
-        remove_stale(&base);
-        let path = base.join(format!("run-{}", std::process::id()));
-        fs::create_dir_all(&path).expect("make the directory of this run");
-        let held = File::create(path.join("held")).expect("make the lock of this run");
-        held.try_lock().expect("lock the directory of this run");
-        RunDir { path, _held: held }
-    }
-}
-
-impl Drop for RunDir {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.path) {
-            eprintln!("integration: left {}: {error}", self.path.display());
-        }
-    }
-}
-
-fn remove_stale(base: &Path) {
-    for entry in fs::read_dir(base).expect("list scratch directories").flatten() {
-        let ours = entry.file_name().to_string_lossy().starts_with("run-");
-        let unused = File::open(entry.path().join("held")).is_ok_and(|held| held.try_lock().is_ok());
-        if ours && unused {
-            let _ = fs::remove_dir_all(entry.path());
-        }
-    }
 }
 
 fn one(case: &Case, run: &Path) -> Verdict {

@@ -5,12 +5,63 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 
 use crate::case::Skip;
 use crate::machine;
 
 /// The room of a case: sparse, so that it costs what is written.
 const SIZE: u64 = 6 << 30;
+
+/// Leaves the mount namespace of the caller's parent, so that every later mount ends with this process and its children.
+/// To be called before the first thread is started.
+pub fn private_mounts() {
+    unshare(CloneFlags::CLONE_NEWNS).expect("enter a new mount namespace");
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    mount(None::<&str>, "/", None::<&str>, private, None::<&str>).expect("make every mount private");
+}
+
+/// A directory of this run's own below the build directory, held by a lock so that a later run can tell it from what a
+/// kill left behind, and removes that.
+#[derive(Debug)]
+pub struct RunDir {
+    /// Where it is.
+    pub path: PathBuf,
+    _held: fs::File,
+}
+
+impl RunDir {
+    /// Makes one, and removes those whose runs were killed.
+    pub fn make() -> Self {
+        let base = std::env::var_os("LAMINA_TEST_SCRATCH");
+        let base = base.map_or_else(|| machine::target().join("integration-scratch"), PathBuf::from);
+        fs::create_dir_all(&base).expect("make the directory of scratch directories");
+        remove_stale(&base);
+        let path = base.join(format!("run-{}", std::process::id()));
+        fs::create_dir_all(&path).expect("make the directory of this run");
+        let held = fs::File::create(path.join("held")).expect("make the lock of this run");
+        held.try_lock().expect("lock the directory of this run");
+        RunDir { path, _held: held }
+    }
+}
+
+impl Drop for RunDir {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.path) {
+            eprintln!("left {}: {error}", self.path.display());
+        }
+    }
+}
+
+fn remove_stale(base: &Path) {
+    for entry in fs::read_dir(base).expect("list scratch directories").flatten() {
+        let ours = entry.file_name().to_string_lossy().starts_with("run-");
+        let unused = fs::File::open(entry.path().join("held")).is_ok_and(|held| held.try_lock().is_ok());
+        if ours && unused {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
 
 /// A directory on a filesystem that ends with the case.
 #[derive(Debug)]
@@ -20,7 +71,7 @@ pub struct Scratch {
 
 impl Scratch {
     /// Makes the filesystem in `home/disk.img` and mounts it at `home/mnt`. The caller is in a private mount namespace.
-    pub(crate) fn mount(home: &Path) -> Result<Self, Skip> {
+    pub fn mount(home: &Path) -> Result<Self, Skip> {
         let kind = std::env::var("LAMINA_TEST_FS").unwrap_or_else(|_| "xfs".to_owned());
         let dir = home.join("mnt");
         image(&home.join("disk.img"), SIZE, &kind)?;
