@@ -12,8 +12,10 @@ pub mod driver;
 pub mod error;
 pub mod fs;
 pub mod ids;
+pub mod lockfile;
 pub mod locks;
 pub mod mount;
+pub mod store;
 pub mod sys;
 pub mod task;
 

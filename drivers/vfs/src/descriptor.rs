@@ -7,14 +7,8 @@ use crate::Vfs;
 use crate::survey::survey;
 
 /// The driver's entry in the registry.
-pub const DESCRIPTOR: Descriptor = Descriptor {
-    name: "vfs",
-    version: env!("CARGO_PKG_VERSION"),
-    priority: 0,
-    automatic: false,
-    survey,
-    open,
-};
+pub const DESCRIPTOR: Descriptor =
+    Descriptor { name: "vfs", version: env!("CARGO_PKG_VERSION"), priority: 0, automatic: false, survey, open };
 
 inventory::submit! { DESCRIPTOR }
 

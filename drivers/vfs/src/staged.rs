@@ -37,7 +37,9 @@ impl StagedTree {
             Start::OnParent(Some(layer)) | Start::Replacing { layer, .. } => {
                 let path = home.layer(&layer.id);
                 let id = FileId::of_path(&path)?.ok_or_else(|| {
-                    Error::new(Kind::NotFound, "begin layer").at(&path).detail("the layer that it starts from has no place")
+                    Error::new(Kind::NotFound, "begin layer")
+                        .at(&path)
+                        .detail("the layer that it starts from has no place")
                 })?;
                 Some((path, id))
             }
@@ -91,7 +93,11 @@ impl Staged for StagedTree {
     fn fill(&mut self, task: &Task) -> Result<()> {
         let Some((from, _)) = &self.origin else { return Ok(()) };
         let to = self.tree();
-        copy_tree(Side { root: open_directory(from)?, path: from }, Side { root: open_directory(&to)?, path: &to }, task)
+        copy_tree(
+            Side { root: open_directory(from)?, path: from },
+            Side { root: open_directory(&to)?, path: &to },
+            task,
+        )
     }
 
     fn root(&self) -> Result<OwnedFd> {

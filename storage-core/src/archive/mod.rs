@@ -18,3 +18,17 @@ pub struct Change {
     /// The path, from the root of the tree, with a leading `/`.
     pub path: std::path::PathBuf,
 }
+
+/// How an archive is compressed, numbered as the reference does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None = 0,
+}
+
+impl Compression {
+    /// The compression with this number.
+    pub fn from_code(_code: i64) -> Option<Self> {
+        Some(Compression::None)
+    }
+}

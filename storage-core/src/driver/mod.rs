@@ -4,6 +4,7 @@
 //! [`Mounting`]), not in a comment. `docs/adding-a-driver.md` walks through the whole.
 
 mod capability;
+mod gate;
 mod layer;
 mod naive;
 mod pinned;
@@ -13,9 +14,10 @@ mod traits;
 mod view;
 
 pub use capability::{Capabilities, Capability};
+pub use gate::{ExclusiveAccess, Gate, MountingAccess, SharedAccess};
+pub use layer::{LayerRef, MountOptions, Plan, Start};
 pub use naive::Naive;
 pub use pinned::PinnedDir;
-pub use layer::{LayerRef, MountOptions, Plan, Start};
 pub use registry::{Candidate, Choice, Descriptor, Registry, Request, Survey};
 pub use staged::{Detached, Staged, Trash};
 pub use traits::{Comparison, Driver, Extent, Swept};

@@ -1,5 +1,6 @@
 //! Files and directories: opening beneath a directory, atomic replacement, staging and trash, copying.
 
+pub mod atomic;
 pub mod copy;
 mod identity;
 mod ladder;

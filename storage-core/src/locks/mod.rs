@@ -1,5 +1,34 @@
-//! Levels of locking, their order, the guards and tokens that prove a hold, and the protocol's state machines.
+//! Levels of locking, their order, and what proves a hold.
+//!
+//! A level is a lock file between processes and, inside, a lock of this process, taken and given back as one. What it
+//! protects lives inside [`Guarded`] and is reached in three ways:
+//!
+//! * [`Guarded::snapshot`] takes no lock and proves nothing: the records as they were at one moment;
+//! * [`Guarded::read`] gives a guard that lends [`Shared`];
+//! * [`Guarded::write`] gives a guard that lends [`Exclusive`], and with [`mounting`] a [`Mounting`].
+//!
+//! # Order
+//!
+//! A thread's permission to wait is a value: one [`ThreadKey`] a thread. A blocking acquisition borrows it mutably and
+//! gives back a [`Key`] for what comes later in the order of [`level`]; so taking a lock twice, or two in the wrong
+//! order, doesn't compile.
+//!
+//! # The seam
+//!
+//! What happens between lock and JSON is a set of small state machines over one [`World`]: [`Kernel`] in production, a
+//! simulated world where schedules and deaths are explored. Only `locks` and the store's recovery know the seam.
 
+mod guarded;
+mod key;
+pub mod level;
+mod records;
+mod scratch;
 mod token;
+mod world;
 
+pub use guarded::{Guarded, ReadGuard, WriteGuard, mounting};
+pub use key::{Key, MayTake, ThreadKey};
+pub use records::{RecordFile, Table};
+pub use scratch::ScratchLocks;
 pub use token::{Exclusive, Mounting, Shared, StoreId};
+pub use world::{Flush, Kernel, World};

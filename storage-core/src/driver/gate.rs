@@ -1,0 +1,186 @@
+//! The gate: the only way from a store to its driver.
+//!
+//! It compares the store of a token with its own, so that proof of a hold on one store opens nothing of another (R9).
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::{
+    Capabilities, Comparison, Detached, Driver, Exclusive, Extent, LayerRef, MountOptions, Mounting, Plan, Shared,
+    Staged, Swept, Trash, View,
+};
+use crate::error::{Error, Kind, Result};
+use crate::ids::LayerId;
+use crate::locks::StoreId;
+use crate::task::Task;
+
+/// A driver behind its store's gate.
+#[derive(Debug)]
+pub struct Gate {
+    store: StoreId,
+    driver: Box<dyn Driver>,
+}
+
+/// What may be asked of a driver under a shared hold.
+#[derive(Debug)]
+pub struct SharedAccess<'a, 'g> {
+    driver: &'a dyn Driver,
+    held: &'a Shared<'g>,
+}
+
+/// What may be asked of a driver under an exclusive hold.
+#[derive(Debug)]
+pub struct ExclusiveAccess<'a, 'g> {
+    driver: &'a dyn Driver,
+    held: &'a mut Exclusive<'g>,
+}
+
+/// What may be asked of a driver by who may mount.
+#[derive(Debug)]
+pub struct MountingAccess<'a, 'g> {
+    driver: &'a dyn Driver,
+    held: &'a mut Mounting<'g>,
+}
+
+impl Gate {
+    /// The gate of store `store` to `driver`.
+    pub fn new(store: StoreId, driver: Box<dyn Driver>) -> Self {
+        Gate { store, driver }
+    }
+
+    fn check(&self, store: StoreId) -> Result<()> {
+        if store == self.store {
+            return Ok(());
+        }
+        Err(Error::new(Kind::LockMisuse, "reach the driver").detail("the proof of a hold is of another store"))
+    }
+
+    /// With proof of a shared hold. Fails with [`Kind::LockMisuse`] for a token of another store.
+    pub fn shared<'a, 'g>(&'a self, held: &'a Shared<'g>) -> Result<SharedAccess<'a, 'g>> {
+        self.check(held.store())?;
+        Ok(SharedAccess { driver: &*self.driver, held })
+    }
+
+    /// With proof of an exclusive hold. Fails with [`Kind::LockMisuse`] for a token of another store.
+    pub fn exclusive<'a, 'g>(&'a self, held: &'a mut Exclusive<'g>) -> Result<ExclusiveAccess<'a, 'g>> {
+        self.check(held.store())?;
+        Ok(ExclusiveAccess { driver: &*self.driver, held })
+    }
+
+    /// With proof of a hold for mounting. Fails with [`Kind::LockMisuse`] for a token of another store.
+    pub fn mounting<'a, 'g>(&'a self, held: &'a mut Mounting<'g>) -> Result<MountingAccess<'a, 'g>> {
+        self.check(held.store())?;
+        Ok(MountingAccess { driver: &*self.driver, held })
+    }
+
+    /// What the driver can do. Needs no lock.
+    pub fn capabilities(&self) -> Capabilities {
+        self.driver.capabilities()
+    }
+
+    /// Pairs for `status`. Needs no lock.
+    pub fn status(&self) -> Vec<(String, String)> {
+        self.driver.status()
+    }
+
+    /// Where a mount of the layer is shown. Needs no lock.
+    pub fn mount_point(&self, id: &LayerId) -> PathBuf {
+        self.driver.mount_point(id)
+    }
+
+    /// Reclaims what died. Needs no store lock, and is called without one (R6).
+    pub fn sweep(&self, deadline: Instant, task: &Task) -> Result<Swept> {
+        self.driver.sweep(deadline, task)
+    }
+}
+
+impl SharedAccess<'_, '_> {
+    /// See [`Driver::exists`].
+    pub fn exists(&self, id: &LayerId) -> Result<bool> {
+        self.driver.exists(self.held, id)
+    }
+
+    /// See [`Driver::list`].
+    pub fn list(&self) -> Result<Vec<String>> {
+        self.driver.list(self.held)
+    }
+
+    /// See [`Driver::metadata`].
+    pub fn metadata(&self, layer: &LayerRef) -> Result<Vec<(String, String)>> {
+        self.driver.metadata(self.held, layer)
+    }
+
+    /// See [`Driver::identity`].
+    pub fn identity(&self, id: &LayerId) -> Result<String> {
+        self.driver.identity(self.held, id)
+    }
+
+    /// See [`Driver::view`].
+    pub fn view(&self, layer: &LayerRef) -> Result<View> {
+        self.driver.view(self.held, layer)
+    }
+
+    /// See [`Driver::own_files`].
+    pub fn own_files(&self, layer: &LayerRef) -> Result<View> {
+        self.driver.own_files(self.held, layer)
+    }
+
+    /// See [`Driver::compare`].
+    pub fn compare(&self, layer: &LayerRef, base: Option<&LayerRef>) -> Result<Box<dyn Comparison>> {
+        self.driver.compare(self.held, layer, base)
+    }
+
+    /// See [`Driver::is_untouched`].
+    pub fn is_untouched(&self, layer: &LayerRef) -> Result<bool> {
+        self.driver.is_untouched(self.held, layer)
+    }
+
+    /// See [`Driver::is_mounted`].
+    pub fn is_mounted(&self, id: &LayerId) -> Result<bool> {
+        self.driver.is_mounted(self.held, id)
+    }
+
+    /// See [`Driver::begin`].
+    pub fn begin(&self, plan: &Plan) -> Result<Box<dyn Staged>> {
+        self.driver.begin(self.held, plan)
+    }
+}
+
+impl ExclusiveAccess<'_, '_> {
+    /// See [`Staged::commit`].
+    pub fn commit(&mut self, staged: Box<dyn Staged>, id: &LayerId) -> Result<()> {
+        staged.commit(self.held, id)
+    }
+
+    /// See [`Staged::replace`].
+    pub fn replace(&mut self, staged: Box<dyn Staged>, id: &LayerId) -> Result<Box<dyn Trash>> {
+        staged.replace(self.held, id)
+    }
+
+    /// See [`Driver::remove`].
+    pub fn remove(&mut self, id: &LayerId) -> Result<Box<dyn Trash>> {
+        self.driver.remove(self.held, id)
+    }
+
+    /// See [`Driver::heal`].
+    pub fn heal(&mut self, layer: &LayerRef) -> Result<()> {
+        self.driver.heal(self.held, layer)
+    }
+}
+
+impl MountingAccess<'_, '_> {
+    /// See [`Driver::mount`].
+    pub fn mount(&mut self, layer: &LayerRef, options: &MountOptions) -> Result<PathBuf> {
+        self.driver.mount(self.held, layer, options)
+    }
+
+    /// See [`Driver::unmount`].
+    pub fn unmount(&mut self, id: &LayerId, extent: Extent) -> Result<Detached> {
+        self.driver.unmount(self.held, id, extent)
+    }
+
+    /// See [`Driver::is_mounted`].
+    pub fn is_mounted(&self, id: &LayerId) -> Result<bool> {
+        self.driver.is_mounted(&self.held.shared(), id)
+    }
+}

@@ -1,0 +1,214 @@
+//! The seam: what the protocol needs of the world.
+//!
+//! About a dozen operations, statically dispatched. [`Kernel`] is the real one. In a simulated world a dead process's every
+//! further call, drops included, does nothing.
+
+use std::fmt::Debug;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Kind, OsContext, Result};
+use crate::fs::FileId;
+use crate::lockfile::{Hold, LastWrite, LockFile, Mode, Wait};
+
+/// Whether a replaced file is flushed before it takes its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flush {
+    /// It survives power loss once the call returns (with [`World::flush_directory`] for its name).
+    Data,
+    /// It may be lost with the machine's power.
+    Nothing,
+}
+
+/// What the lock protocol asks of the outside.
+pub trait World: Clone + Debug + Send + Sync + 'static {
+    /// One hold of a lock file; dropping it releases the lock.
+    type Hold: Debug;
+    /// What identifies the version of a file that was read; as long as it lives, no other version can be taken for it.
+    type Seen: Debug + Send + Sync;
+
+    /// Waits for a lock.
+    fn lock(&self, file: &LockFile, mode: Mode, wait: &Wait) -> Result<Self::Hold>;
+    /// Takes a lock if it is free.
+    fn try_lock(&self, file: &LockFile, mode: Mode) -> Result<Option<Self::Hold>>;
+    /// The last-writer record of a lock that is held.
+    fn last_write(&self, hold: &Self::Hold) -> Result<LastWrite>;
+    /// Records a write of ours in a lock that is held for writing.
+    fn record_write(&self, hold: &Self::Hold) -> Result<LastWrite>;
+    /// The bytes at `path` and their version; `None` when there is no file.
+    fn read(&self, path: &Path) -> Result<Option<(Vec<u8>, Self::Seen)>>;
+    /// Whether `path` still names the version that was seen (`None`: no file).
+    fn is_current(&self, path: &Path, seen: Option<&Self::Seen>) -> Result<bool>;
+    /// Replaces `path` by `bytes`, atomically, and returns the version that it has become.
+    fn replace(&self, path: &Path, bytes: &[u8], flush: Flush) -> Result<Self::Seen>;
+    /// Makes the names in a directory survive power loss.
+    fn flush_directory(&self, path: &Path) -> Result<()>;
+    /// Removes a file; none there is no error.
+    fn unlink(&self, path: &Path) -> Result<()>;
+}
+
+/// The real world.
+#[derive(Clone, Debug, Default)]
+pub struct Kernel {
+    reserve: Option<PathBuf>,
+}
+
+/// A version of a file: the open descriptor keeps its inode from being used again; size and time of change tell an edit in
+/// place.
+#[derive(Debug)]
+pub struct SeenFile {
+    _open: File,
+    id: FileId,
+    size: i64,
+    modified: (i64, i64),
+}
+
+/// The name of the file whose blocks are kept for a save on a full disk.
+pub(crate) const RESERVE_NAME: &str = "lamina-reserve";
+/// How much is kept: the records of some thousand layers.
+const RESERVE_BYTES: u64 = 1 << 20;
+
+impl Kernel {
+    /// The real world.
+    pub fn new() -> Self {
+        Kernel::default()
+    }
+
+    /// Keeps room in `directory` for a save on a full disk: a file of blocks that becomes the new version when no
+    /// other can be written. See `docs/on-disk.md`.
+    pub fn with_reserve_in(directory: &Path) -> Self {
+        Kernel { reserve: Some(directory.join(RESERVE_NAME)) }
+    }
+
+    /// Makes the reserve if it is missing or too small. A disk too full for it is no error: it is tried at the next write.
+    pub fn refill_reserve(&self) {
+        let Some(path) = &self.reserve else { return };
+        if std::fs::metadata(path).is_ok_and(|metadata| metadata.blocks() * 512 >= RESERVE_BYTES) {
+            return;
+        }
+        let made = File::options().create(true).truncate(false).write(true).mode(0o600).open(path);
+        let filled = made.and_then(|file| fs2::FileExt::allocate(&file, RESERVE_BYTES));
+        if filled.is_err() {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+
+    fn write_new(path: &Path, bytes: &[u8], flush: Flush) -> Result<SeenFile> {
+        let temporary = temporary_path(path);
+        let written = File::options()
+            .create(true)
+            .truncate(true)
+            .custom_flags(libc::O_NOFOLLOW)
+            .read(true)
+            .write(true)
+            .mode(0o600)
+            .open(&temporary)
+            .os("open", &temporary)
+            .and_then(|file| Self::fill(file, &temporary, path, bytes, flush));
+        if written.is_err() {
+            let _ = std::fs::remove_file(&temporary);
+        }
+        written
+    }
+
+    fn write_reserve(reserve: &Path, path: &Path, bytes: &[u8], flush: Flush) -> Result<SeenFile> {
+        let file = File::options().read(true).write(true).open(reserve).os("open", reserve)?;
+        Self::fill(file, reserve, path, bytes, flush)
+    }
+
+    fn fill(mut file: File, temporary: &Path, path: &Path, bytes: &[u8], flush: Flush) -> Result<SeenFile> {
+        file.write_all(bytes).os("write", temporary)?;
+        file.set_len(bytes.len() as u64).os("ftruncate", temporary)?;
+        if flush == Flush::Data {
+            file.sync_data().os("fdatasync", temporary)?;
+        }
+        let seen = SeenFile::of(file, temporary)?;
+        crate::fs::atomic::rename_over(temporary, path)?;
+        Ok(seen)
+    }
+}
+
+impl SeenFile {
+    fn of(file: File, path: &Path) -> Result<Self> {
+        let stat = nix::sys::stat::fstat(&file).os("fstat", path)?;
+        Ok(SeenFile {
+            id: FileId::of_stat(&stat),
+            size: stat.st_size,
+            modified: (stat.st_mtime, stat.st_mtime_nsec),
+            _open: file,
+        })
+    }
+}
+
+/// Where the next version of `path` is written: only the holder of the level's lock does, so one name is enough, and what a
+/// killed writer left is written over by the next one.
+pub(crate) fn temporary_path(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".tmp-{name}-lamina"))
+}
+
+impl World for Kernel {
+    type Hold = Hold;
+    type Seen = SeenFile;
+
+    fn lock(&self, file: &LockFile, mode: Mode, wait: &Wait) -> Result<Hold> {
+        file.acquire(mode, wait)
+    }
+
+    fn try_lock(&self, file: &LockFile, mode: Mode) -> Result<Option<Hold>> {
+        file.try_acquire(mode)
+    }
+
+    fn last_write(&self, hold: &Hold) -> Result<LastWrite> {
+        hold.last_write()
+    }
+
+    fn record_write(&self, hold: &Hold) -> Result<LastWrite> {
+        hold.record_write()
+    }
+
+    fn read(&self, path: &Path) -> Result<Option<(Vec<u8>, SeenFile)>> {
+        let mut file = match File::options().read(true).custom_flags(libc::O_NOFOLLOW).open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::os("open", path, error)),
+        };
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).os("read", path)?;
+        Ok(Some((bytes, SeenFile::of(file, path)?)))
+    }
+
+    fn is_current(&self, path: &Path, seen: Option<&SeenFile>) -> Result<bool> {
+        match (nix::sys::stat::lstat(path), seen) {
+            (Ok(stat), Some(seen)) => Ok(FileId::of_stat(&stat) == seen.id
+                && stat.st_size == seen.size
+                && (stat.st_mtime, stat.st_mtime_nsec) == seen.modified),
+            (Ok(_), None) => Ok(false),
+            (Err(nix::errno::Errno::ENOENT), seen) => Ok(seen.is_none()),
+            (Err(errno), _) => Err(Error::os("lstat", path, errno)),
+        }
+    }
+
+    fn replace(&self, path: &Path, bytes: &[u8], flush: Flush) -> Result<SeenFile> {
+        match (Self::write_new(path, bytes, flush), &self.reserve) {
+            (Err(error), Some(reserve)) if error.kind() == Kind::NoSpace && bytes.len() as u64 <= RESERVE_BYTES => {
+                // The first error says more than that of a reserve which isn't there.
+                Self::write_reserve(reserve, path, bytes, flush).map_err(|_| error)
+            }
+            (result, _) => result,
+        }
+    }
+
+    fn flush_directory(&self, path: &Path) -> Result<()> {
+        File::open(path).and_then(|directory| directory.sync_all()).os("fsync directory", path)
+    }
+
+    fn unlink(&self, path: &Path) -> Result<()> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::os("unlink", path, error)),
+            _ => Ok(()),
+        }
+    }
+}

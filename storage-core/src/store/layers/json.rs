@@ -1,0 +1,86 @@
+//! JSON as the reference's encoder writes it.
+//!
+//! Compact, map keys sorted, `<`, `>`, `&` and the two line separators of Unicode escaped, times in UTC with nanoseconds
+//! and without trailing zeros.
+
+use serde::Serialize;
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use crate::error::{Error, Kind, Result};
+
+/// `value` in the reference's form.
+pub(crate) fn to_string(value: &impl Serialize) -> Result<String> {
+    let plain = serde_json::to_string(value).map_err(|source| Error::new(Kind::Io, "write JSON").because(source))?;
+    Ok(escape(&plain))
+}
+
+/// Escapes what the reference's encoder escapes. Such characters can stand inside strings only, so the text as a whole may
+/// be treated.
+fn escape(plain: &str) -> String {
+    if !plain.contains(['<', '>', '&', '\u{2028}', '\u{2029}']) {
+        return plain.to_owned();
+    }
+    let mut escaped = String::with_capacity(plain.len() + 16);
+    for character in plain.chars() {
+        match character {
+            '<' => escaped.push_str("\\u003c"),
+            '>' => escaped.push_str("\\u003e"),
+            '&' => escaped.push_str("\\u0026"),
+            '\u{2028}' => escaped.push_str("\\u2028"),
+            '\u{2029}' => escaped.push_str("\\u2029"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+/// `value` with the keys of all maps in it sorted.
+pub(crate) fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut entries: Vec<_> = map.iter().collect();
+            entries.sort_by_key(|(key, _)| key.as_str());
+            Value::Object(entries.into_iter().map(|(key, value)| (key.clone(), sorted(value))).collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
+        other => other.clone(),
+    }
+}
+
+/// This moment, in the reference's form.
+pub(crate) fn now() -> String {
+    let now = OffsetDateTime::now_utc();
+    let seconds = format!(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}",
+        now.year(),
+        u8::from(now.month()),
+        now.day(),
+        now.hour(),
+        now.minute(),
+        now.second()
+    );
+    let fraction = format!("{:09}", now.nanosecond());
+    match fraction.trim_end_matches('0') {
+        "" => format!("{seconds}Z"),
+        digits => format!("{seconds}.{digits}Z"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_are_escaped_as_the_reference_does() {
+        let written = to_string(&"a<b>&\u{2028}\"").expect("JSON");
+        assert_eq!(written, "\"a\\u003cb\\u003e\\u0026\\u2028\\\"\"");
+        assert_eq!(serde_json::from_str::<String>(&written).expect("JSON"), "a<b>&\u{2028}\"");
+    }
+
+    #[test]
+    fn times_have_no_trailing_zeros_and_end_in_z() {
+        let now = now();
+        assert!(now.ends_with('Z') && now.len() >= 20 && !now.ends_with("0Z") || !now.contains('.'), "{now}");
+    }
+}

@@ -1,0 +1,4 @@
+//! The store.
+pub(crate) mod layers;
+pub(crate) mod mounts;
+pub use layers::{Layer, LayerTable};

@@ -1,0 +1,104 @@
+//! The counts, as `mountpoints.json` holds them.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Kind, Result};
+use crate::locks::Table;
+use crate::store::layers::json;
+
+/// One mounted layer.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub(crate) struct MountPoint {
+    pub(crate) id: String,
+    pub(crate) path: String,
+    pub(crate) count: i64,
+    /// Fields that this version doesn't know.
+    #[serde(flatten)]
+    pub(crate) extra: BTreeMap<String, serde_json::Value>,
+}
+
+/// All counts of a store at one moment. Only layers with a count above zero are in it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MountTable {
+    mounts: Vec<MountPoint>,
+}
+
+impl MountTable {
+    /// How often the layer is mounted.
+    pub(crate) fn count(&self, id: &str) -> u64 {
+        self.get(id).map_or(0, |mount| mount.count.max(0) as u64)
+    }
+
+    /// The mounted layer `id`.
+    pub(crate) fn get(&self, id: &str) -> Option<&MountPoint> {
+        self.mounts.iter().find(|mount| mount.id == id)
+    }
+
+    /// The layer that is mounted at `path`.
+    pub(crate) fn at_path(&self, path: &str) -> Option<&MountPoint> {
+        self.mounts.iter().find(|mount| mount.path == path)
+    }
+
+    /// All mounted layers.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &MountPoint> {
+        self.mounts.iter()
+    }
+
+    /// The table with the layer's count set; zero takes it out.
+    pub(crate) fn with_count(&self, id: &str, path: &str, count: u64) -> Self {
+        let mut mounts = self.mounts.clone();
+        match mounts.iter_mut().find(|mount| mount.id == id) {
+            Some(mount) => {
+                mount.count = count as i64;
+                path.clone_into(&mut mount.path);
+            }
+            None => mounts.push(MountPoint {
+                id: id.to_owned(),
+                path: path.to_owned(),
+                count: count as i64,
+                extra: BTreeMap::new(),
+            }),
+        }
+        mounts.retain(|mount| mount.count > 0);
+        MountTable { mounts }
+    }
+}
+
+impl Table for MountTable {
+    const LOADING: &'static str = "load mount counts";
+
+    fn parse(files: &[Option<Vec<u8>>]) -> Result<Self> {
+        let Some(Some(bytes)) = files.first() else { return Ok(MountTable::default()) };
+        let mut mounts: Vec<MountPoint> = serde_json::from_slice::<Option<_>>(bytes)
+            .map_err(|source| {
+                Error::new(Kind::Corrupt, Self::LOADING)
+                    .at("mountpoints.json")
+                    .detail(source.to_string())
+                    .remedy("unmount the layers by hand, then move the file away")
+            })?
+            .unwrap_or_default();
+        mounts.retain(|mount| mount.count > 0 && !mount.path.is_empty());
+        Ok(MountTable { mounts })
+    }
+
+    fn serialise(&self, _file: usize) -> Vec<u8> {
+        json::to_string(&self.mounts).unwrap_or_default().into_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_written_as_the_reference_writes_them_and_unknown_fields_survive() {
+        let text = r#"[{"id":"a","path":"/p/a","count":2,"later":{"x":1}},{"id":"b","path":"","count":1},{"id":"c","path":"/p/c","count":0}]"#;
+        let table = MountTable::parse(&[Some(text.as_bytes().to_vec())]).expect("table");
+        assert_eq!((table.count("a"), table.count("b"), table.count("c")), (2, 0, 0));
+        assert_eq!(table.at_path("/p/a").map(|mount| mount.id.as_str()), Some("a"));
+        let one_less = table.with_count("a", "/p/a", 1).serialise(0);
+        assert_eq!(String::from_utf8_lossy(&one_less), r#"[{"id":"a","path":"/p/a","count":1,"later":{"x":1}}]"#);
+        assert_eq!(table.with_count("a", "/p/a", 0).serialise(0), b"[]");
+        assert_eq!(table.with_count("d", "/p/d", 1).count("d"), 1);
+    }
+}
