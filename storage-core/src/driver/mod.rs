@@ -6,6 +6,8 @@
 mod capability;
 mod gate;
 mod layer;
+mod naive;
+mod pinned;
 mod registry;
 mod staged;
 mod traits;
@@ -14,6 +16,8 @@ mod view;
 pub use capability::{Capabilities, Capability};
 pub use gate::{ExclusiveAccess, Gate, MountingAccess, SharedAccess};
 pub use layer::{LayerRef, MountOptions, Plan, Start};
+pub use naive::Naive;
+pub use pinned::PinnedDir;
 pub use registry::{Candidate, Choice, Descriptor, Registry, Request, Survey};
 pub use staged::{Detached, Staged, Trash};
 pub use traits::{Comparison, Driver, Extent, Swept};

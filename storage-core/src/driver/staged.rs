@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 
 use crate::archive::Whiteouts;
 use crate::error::Result;
+use crate::fs::tempdir::Trashed;
 use crate::ids::LayerId;
 use crate::locks::Exclusive;
 use crate::task::Task;
@@ -50,6 +51,13 @@ pub trait Trash: fmt::Debug + Send {
     ///
     /// * While a view of the content is open in a process of Lamina's, it is left for later without an error.
     fn reclaim(self: Box<Self>, task: &Task) -> Result<()>;
+}
+
+/// A directory in trash, or nothing at all.
+impl Trash for Option<Trashed> {
+    fn reclaim(self: Box<Self>, task: &Task) -> Result<()> {
+        self.map_or(Ok(()), |trashed| trashed.reclaim(task))
+    }
 }
 
 /// Descriptors of a mount that has just lost its path. The kernel flushes the upper filesystem when the last of them is

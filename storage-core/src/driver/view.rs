@@ -13,6 +13,12 @@ pub trait Pin: fmt::Debug + Send + Sync {
     fn check(&self) -> Result<()>;
 }
 
+impl<P: Pin + ?Sized> Pin for std::sync::Arc<P> {
+    fn check(&self) -> Result<()> {
+        (**self).check()
+    }
+}
+
 /// A read-only sight of a tree: a directory descriptor, and what must stay open or unchanged for it to be true.
 #[derive(Debug)]
 pub struct View {

@@ -1,9 +1,16 @@
 //! Files and directories: opening beneath a directory, atomic replacement, staging and trash, copying.
 
 pub mod atomic;
+pub mod beneath;
+pub mod copy;
 mod identity;
+mod ladder;
+pub mod probe;
 pub mod remove;
 pub mod tempdir;
+mod usage;
 
 pub use identity::FileId;
+pub use ladder::{Ladder, entries};
 pub use tempdir::{TempDir, TempDirs};
+pub use usage::{Usage, usage};

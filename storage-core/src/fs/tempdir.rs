@@ -220,6 +220,14 @@ impl TempDir {
         rename_no_replace(&self.path().join(name), target)
     }
 
+    /// Exchanges `name` of this place with `target`, atomically, after a [`TempDir::check`].
+    pub fn exchange(&self, name: &str, target: &Path) -> Result<()> {
+        use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+        self.check()?;
+        renameat2(AT_FDCWD, &self.path().join(name), AT_FDCWD, target, RenameFlags::RENAME_EXCHANGE)
+            .os("renameat2(exchange)", target)
+    }
+
     /// Deletes the place and reports what failed, which a drop can't.
     pub fn close(self) -> Result<()> {
         self.delete()

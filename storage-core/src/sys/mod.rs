@@ -1,3 +1,4 @@
 //! The system calls that no crate wraps.
 
+pub mod mount_setattr;
 pub mod ofd;
