@@ -114,7 +114,10 @@ fn act(plan: Plan, caught: &mut Caught) -> Outcome {
         userns::enter()?;
     }
     if plan.verb.namespace == Namespace::PrivateMounts {
-        userns::private_mounts()?;
+        // Without it the mounts can be seen by others while they are there, and nothing else changes.
+        if let Err(error) = userns::private_mounts() {
+            complain(format_args!("{error}; going on in the mount namespace of the caller"));
+        }
     }
     let cancel = Cancel::default();
     if let Some(patience) = plan.verb.stops {
@@ -163,7 +166,8 @@ fn print(text: &str) -> Outcome {
 }
 
 fn plain(word: OsString) -> Result<String, Error> {
-    word.into_string().map_err(|word| usage(format!("{word:?} is not UTF-8"), "reach the file by a name that is"))
+    word.into_string()
+        .map_err(|word| usage(format!("{} is not UTF-8", word.display()), "reach the file by a name that is"))
 }
 
 /// The patience of verbs that only read, and of those that change something.

@@ -2,18 +2,25 @@
 
 use std::io::Read;
 use std::sync::Arc;
+use std::time::Duration;
 
-pub(crate) use crate::shim::{
-    Change, ChangeKind, Compression, Durability, Layer, NewLayer, Release, Store, StoreOptions, ThreadKey,
-};
-use storage_core::Result;
-use storage_core::driver::Registry;
+use storage_core::driver::{Capability, Registry};
+use storage_core::lockfile::{LockWait, Wait};
+use storage_core::store::StoreOptions;
+use storage_core::{Result, archive};
 use storage_driver_overlay as _;
 use storage_driver_vfs as _;
 
+pub(crate) use storage_core::archive::{Change, ChangeKind, Compression};
+pub(crate) use storage_core::locks::ThreadKey;
+pub(crate) use storage_core::store::{DiffOptions, Durability, Layer, NewLayer, Release, Store};
+
 use crate::app::Context;
-use crate::globals::{Flush, Globals};
+use crate::globals::Globals;
 use crate::output::complain;
+
+/// How long a wait for a lock goes on before the command says so.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The drivers linked into the command.
 pub(crate) fn registry() -> Result<Registry> {
@@ -22,8 +29,9 @@ pub(crate) fn registry() -> Result<Registry> {
 
 /// Opens the store that the flags name, with the key of this thread.
 pub(crate) fn open(context: &Context) -> Result<(Store, ThreadKey)> {
-    let store = Store::open(&options(&context.globals), &registry()?)?;
-    Ok((store, ThreadKey::take()?))
+    let mut key = ThreadKey::take()?;
+    let store = Store::open(&options(&context.globals), &registry()?, &mut key)?;
+    Ok((store, key))
 }
 
 /// What the flags mean to the store.
@@ -33,27 +41,26 @@ pub(crate) fn options(globals: &Globals) -> StoreOptions {
         run_root: globals.run_root.clone(),
         driver: globals.driver.clone(),
         driver_options: globals.driver_options.clone(),
-        durability: match globals.flush {
-            Flush::None => Durability::None,
-            Flush::Layer => Durability::Layer,
-            Flush::Strict => Durability::Strict,
-        },
-        wait: globals.lock_timeout,
-        wait_notice: Some(Arc::new(|wait| complain(format_args!("{wait}")))),
+        durability: globals.durability,
+        wait: globals.lock_timeout.map_or_else(Wait::forever, Wait::at_most).noticing(PATIENCE, Arc::new(tell_of)),
     }
 }
 
-/// The uncompressed content of an archive, whatever its compression.
-pub(crate) fn decompressed(input: Box<dyn Read + Send>) -> Result<Box<dyn Read + Send>> {
-    Ok(input)
+fn tell_of(wait: &LockWait) {
+    let holders: Vec<String> = wait.holders.iter().map(ToString::to_string).collect();
+    let holders = if holders.is_empty() { "nobody now".to_owned() } else { holders.join("; ") };
+    let (path, waited) = (wait.path.display(), wait.waited.as_secs());
+    complain(format_args!(
+        "still waiting for {path} after {waited} s, held by {holders}; --lock-timeout ends the wait"
+    ));
 }
 
-/// The name of the driver that the store uses.
-pub(crate) fn driver_name(store: &Store) -> String {
-    store.driver_name().to_owned()
+/// The uncompressed content of an archive, whatever its compression.
+pub(crate) fn decompressed(input: impl Read + Send + 'static) -> Result<Box<dyn Read + Send>> {
+    archive::decoder(input).map(|(_, content)| content)
 }
 
 /// Whether a mount of a layer is one of the kernel's, which ends with its namespace.
 pub(crate) fn mounts_in_kernel(store: &Store) -> bool {
-    driver_name(store) != "vfs"
+    store.capabilities().has(Capability::KernelMounts)
 }

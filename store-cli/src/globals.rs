@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use storage_core::Result;
 
+use crate::engine::Durability;
 use crate::flags::{Flag, Parsed};
 use crate::roots;
 use crate::stop::usage;
@@ -25,17 +26,6 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag::switch(&["--unshare", "-U"], "Enter a user namespace when not root (default true)"),
 ];
 
-/// How much is flushed before a command says that it is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flush {
-    /// Nothing.
-    None,
-    /// A layer's files and its record.
-    Layer,
-    /// Every file and directory touched.
-    Strict,
-}
-
 /// Whether progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ShowProgress {
@@ -54,7 +44,7 @@ pub(crate) struct Globals {
     pub(crate) run_root: PathBuf,
     pub(crate) driver: Option<String>,
     pub(crate) driver_options: Vec<String>,
-    pub(crate) flush: Flush,
+    pub(crate) durability: Durability,
     pub(crate) lock_timeout: Option<Duration>,
     pub(crate) progress: ShowProgress,
     pub(crate) debug: bool,
@@ -77,7 +67,7 @@ impl Globals {
             run_root: parsed.value("--run").map_or(Ok(defaults.run), roots::absolute)?,
             driver,
             driver_options,
-            flush: flush(parsed.value("--durability"))?,
+            durability: durability(parsed.value("--durability"))?,
             lock_timeout: parsed.value("--lock-timeout").map(duration).transpose()?,
             progress: match (parsed.on("--no-progress"), parsed.on("--progress")) {
                 (true, _) => ShowProgress::Never,
@@ -90,11 +80,11 @@ impl Globals {
     }
 }
 
-fn flush(word: Option<&str>) -> Result<Flush> {
+fn durability(word: Option<&str>) -> Result<Durability> {
     match word {
-        None | Some("layer") => Ok(Flush::Layer),
-        Some("none") => Ok(Flush::None),
-        Some("strict") => Ok(Flush::Strict),
+        None | Some("layer") => Ok(Durability::Layer),
+        Some("none") => Ok(Durability::None),
+        Some("strict") => Ok(Durability::Strict),
         Some(other) => {
             Err(usage(format!("--durability can't be {other:?}"), "write --durability none, layer or strict"))
         }

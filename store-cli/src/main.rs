@@ -13,7 +13,6 @@ mod help;
 mod input;
 mod output;
 mod roots;
-mod shim;
 mod signals;
 mod stop;
 mod tour;

@@ -1,9 +1,12 @@
 //! Everything the command writes goes through here: answers to standard output, the rest to standard error.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::os::fd::AsFd;
 
 use serde::Serialize;
+use storage_core::error::OsContext;
 use storage_core::{Error, Kind};
 
 use crate::go;
@@ -64,12 +67,12 @@ pub(crate) fn complain(text: impl fmt::Display) {
 }
 
 /// Standard output for a stream of bytes. Refused on a terminal, which such bytes garble.
-pub(crate) fn stream(what: &str) -> Result<StdoutLock<'static>, Error> {
+pub(crate) fn stream(what: &'static str) -> Result<File, Error> {
     let stdout = io::stdout();
     if stdout.is_terminal() {
-        return Err(Error::new(Kind::Usage, what.to_owned())
+        return Err(Error::new(Kind::Usage, what)
             .detail("standard output is a terminal")
             .remedy("write into a file or a pipe, or name a file with -f FILE"));
     }
-    Ok(stdout.lock())
+    Ok(stdout.as_fd().try_clone_to_owned().os("dup", "standard output")?.into())
 }

@@ -75,7 +75,7 @@ fn show(style: Style, text: &str) {
 }
 
 fn text(operation: &str, progress: Progress, elapsed: Duration) -> String {
-    let rate = progress.bytes as f64 / elapsed.as_secs_f64().max(0.001);
+    let rate = u128::from(progress.bytes) * 1000 / elapsed.as_millis().max(1);
     format!(
         "{operation}: {} in {} entries, {:.0} s, {}/s",
         size(progress.bytes),
@@ -91,12 +91,12 @@ pub(crate) fn size(bytes: u64) -> String {
     if bytes < 1024 {
         return format!("{bytes} B");
     }
-    let (mut value, mut unit) = (bytes as f64 / 1024.0, 0);
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
+    let mut unit = 0;
+    while unit + 1 < UNITS.len() && bytes >> (10 * (unit + 2)) > 0 {
         unit += 1;
     }
-    format!("{value:.1} {}", UNITS[unit])
+    let tenths = (u128::from(bytes) * 10) >> (10 * (unit + 1));
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
 }
 
 #[cfg(test)]

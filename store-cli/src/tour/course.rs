@@ -8,6 +8,7 @@ use std::time::Instant;
 use sha2::{Digest, Sha256};
 use storage_core::driver::{Candidate, Capability, MountOptions};
 use storage_core::error::OsContext;
+use storage_core::store::StoreOptions;
 use storage_core::{Error, Kind, LayerId, Result};
 
 use super::edit::Edits;
@@ -16,7 +17,7 @@ use super::report::{self, Report, Step};
 use super::sample::{Sample, digest_text};
 use super::{scratch, trials};
 use crate::app::Context;
-use crate::engine::{self, Change, Compression, NewLayer, Release, Store, StoreOptions, ThreadKey};
+use crate::engine::{self, Change, Compression, DiffOptions, NewLayer, Release, Store, ThreadKey};
 use crate::input::Input;
 use crate::stop::{Outcome, Stop};
 use crate::work::size;
@@ -78,7 +79,9 @@ impl<'a> Course<'a> {
         options.driver = Some(self.report.driver.to_owned());
         let mut opened = None;
         self.step(context, "open a store", |_| {
-            opened = Some((Store::open(&options, &engine::registry()?)?, ThreadKey::take()?));
+            let mut key = ThreadKey::take()?;
+            let store = Store::open(&options, &engine::registry()?, &mut key)?;
+            opened = Some((store, key));
             Ok(Ok(String::new()))
         })?;
         let Some((store, mut key)) = opened else { return Ok(()) };
@@ -139,7 +142,7 @@ impl<'a> Course<'a> {
         let one_hold = trials::look_and_act(&mut opened)?;
         self.report.outside.extend([exclusive, one_hold]);
         self.step(context, "release the mount", |_| release(store, key))?;
-        self.step(context, "delete all layers", |context| delete(context, store, key))
+        self.step(context, "delete all layers", |_| delete(store, key))
     }
 
     /// Does one step, says it, and ends the course when it failed.
@@ -170,7 +173,7 @@ fn new_layer(name: &str, parent: Option<&str>) -> NewLayer {
         parent: parent.map(str::to_owned),
         names: vec![name.to_owned()],
         mount_label: String::new(),
-        writable: true,
+        read_only: false,
         options: Vec::new(),
     }
 }
@@ -185,7 +188,7 @@ fn import(context: &Context, store: &Store, key: &mut ThreadKey, sample: &Sample
         return Ok(Err(format!("recorded {} for {}", layer.diff_digest, sample.digest)));
     }
     let entries = if entries > 0 { format!(" in {entries} entries") } else { String::new() };
-    Ok(Ok(format!("{}{entries}, digest as expected", size(length))))
+    Ok(Ok(format!("{}{entries}, digest as expected", size(length as u64))))
 }
 
 fn changes(context: &Context, store: &Store, key: &mut ThreadKey, layer: &str) -> Result<Vec<Change>> {
@@ -204,12 +207,12 @@ fn diff(
     store: &Store,
     key: &mut ThreadKey,
     layer: &str,
-    to: &mut dyn Write,
+    to: &mut (dyn Write + Send),
     watcher: &mut trials::Watcher,
 ) -> Result<(String, u64)> {
     let work = context.work("diff");
     let mut sink = Sink { to, hasher: Sha256::new(), length: 0, watcher };
-    store.diff(key, layer, None, Some(Compression::None), &mut sink, &work.task)?;
+    store.diff(key, layer, None, DiffOptions { compression: Some(Compression::None) }, &mut sink, &work.task)?;
     sink.flush().os("write", "diff")?;
     Ok((digest_text(sink.hasher), sink.length))
 }
@@ -249,21 +252,20 @@ fn release(store: &Store, key: &mut ThreadKey) -> Told {
     }
 }
 
-fn delete(context: &Context, store: &Store, key: &mut ThreadKey) -> Told {
-    let work = context.work("delete layer");
+fn delete(store: &Store, key: &mut ThreadKey) -> Told {
     for layer in [COPY, CHILD, BASE] {
-        store.delete_layer(key, layer, &work.task)?;
+        store.delete_layer(key, layer)?;
     }
     let (records, places) = (store.layers()?.iter().count(), store.driver_layers(key)?.len());
     if records + places > 0 {
         return Ok(Err(format!("{records} records and {places} places are left")));
     }
-    Ok(store.shutdown(key, false).map(|_| Ok("no record, no place and no mount is left".into()))?)
+    store.shutdown(key, false).map(|_| Ok("no record, no place and no mount is left".into()))
 }
 
 /// Hashes and counts what passes, and has the watcher look now and then.
 struct Sink<'a> {
-    to: &'a mut dyn Write,
+    to: &'a mut (dyn Write + Send),
     hasher: Sha256,
     length: u64,
     watcher: &'a mut trials::Watcher,

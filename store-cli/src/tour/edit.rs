@@ -24,9 +24,7 @@ impl Edits {
     /// Adds a directory with a file, edits a file, deletes one, and replaces one by a directory, in the tree at `root`.
     pub(crate) fn make(root: &Path) -> Result<Self> {
         let mut edits = Edits::default();
-        let fresh =
-            (0..).map(|n| format!("lamina-tour-{n}")).find(|name| fs::symlink_metadata(root.join(name)).is_err());
-        let added = root.join(fresh.unwrap_or_default());
+        let added = root.join(format!("lamina-tour-{}", std::process::id()));
         fs::create_dir(&added).os("mkdir", &added)?;
         write_new(&added.join("added.txt"), "added by the tour\n")?;
         edits.expect(root, &added, ChangeKind::Add);

@@ -1,5 +1,6 @@
 //! What the tour says.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -99,7 +100,7 @@ pub(crate) fn outside(report: &Report) -> String {
     let mut text = String::from("  Seen from outside\n");
     for each in &report.outside {
         let verdict = if each.held { "held  " } else { "BROKEN" };
-        text.push_str(&format!("    {}  {verdict}  {}: {}\n", each.rule, each.promise, each.evidence));
+        let _ = writeln!(text, "    {}  {verdict}  {}: {}", each.rule, each.promise, each.evidence);
     }
     if report.outside.is_empty() {
         text.push_str("    nothing: the course ended before it could be looked at\n");
@@ -126,5 +127,9 @@ fn span(took: Duration) -> String {
 }
 
 fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("  {line}\n")).collect()
+    let mut indented = String::new();
+    for line in text.lines() {
+        let _ = writeln!(indented, "  {line}");
+    }
+    indented
 }

@@ -56,7 +56,7 @@ impl Sample {
         };
         let file = File::open(&path).os("open", &path)?;
         let mut hasher = Sha256::new();
-        let mut reader = engine::decompressed(Box::new(file))?;
+        let mut reader = engine::decompressed(file)?;
         let size = copy(&mut reader, &mut hasher, &work.task).map_err(|error| error.at(&path))?;
         Ok(Sample { path, origin, digest: digest_text(hasher), size })
     }
@@ -73,8 +73,7 @@ impl Sample {
 
 /// A digest as records have it.
 pub(crate) fn digest_text(hasher: Sha256) -> String {
-    let hex: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
+    format!("sha256:{:x}", hasher.finalize())
 }
 
 fn copy(from: &mut dyn Read, to: &mut dyn Write, task: &Task) -> Result<u64> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use storage_core::driver::MountOptions;
-use storage_core::lockfile::{Access, LockFile, Mode};
+use storage_core::lockfile::{Access, LockFile, Mode, Wait};
 use storage_core::{Error, Kind, Result};
 
 use super::course::{CHILD, Opened};
@@ -84,8 +84,8 @@ impl Watcher {
 /// R2: while somebody reads under the lock, nobody attaches; other readers pass.
 pub(crate) fn attaching_is_exclusive(course: &mut Opened<'_>) -> Result<Observation> {
     let mut options = course.options.clone();
-    options.wait = Some(PATIENCE);
-    let impatient = Store::open(&options, &engine::registry()?)?;
+    options.wait = Wait::at_most(PATIENCE);
+    let impatient = Store::open(&options, &engine::registry()?, course.key)?;
     let before = course.lookout.glance()?;
     let lock = LockFile::new(course.lookout.layers_lock(), Access::ReadWrite);
     let hold = lock

@@ -71,7 +71,7 @@ fn wanted(context: &Context) -> Outcome<NewLayer> {
         parent: context.args.first().filter(|parent| !parent.is_empty()).cloned(),
         names: flags.list("--name").to_vec(),
         mount_label: flags.value("--label").unwrap_or_default().to_owned(),
-        writable: !flags.on("--readonly"),
+        read_only: flags.on("--readonly"),
         options: Vec::new(),
     })
 }

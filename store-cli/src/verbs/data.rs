@@ -15,7 +15,7 @@ pub(crate) const SET_FLAGS: &[Flag] = &[Flag::value(&["--file", "-f"], "Read fro
 
 pub(crate) fn list(context: &mut Context) -> Outcome {
     let (store, _key) = engine::open(context)?;
-    let names = store.lookup(&context.args[0])?.big_data_names.clone();
+    let names = store.big_data_names(&context.args[0])?;
     if context.json() {
         return context.out.json(&(!names.is_empty()).then_some(names));
     }
@@ -23,8 +23,8 @@ pub(crate) fn list(context: &mut Context) -> Outcome {
 }
 
 pub(crate) fn get(context: &mut Context) -> Outcome {
-    let (store, mut key) = engine::open(context)?;
-    let item = store.big_data(&mut key, &context.args[0], &context.args[1])?;
+    let (store, _key) = engine::open(context)?;
+    let item = store.big_data(&context.args[0], &context.args[1])?;
     match context.flags.value("--file") {
         Some(file) => Ok(std::fs::write(file, item).map_err(|source| Error::os("write", file, source))?),
         None => context.out.bytes(&item),

@@ -12,11 +12,10 @@ The same as `delete-layer`: the reference's `delete` checks nothing, and would l
 
 pub(crate) fn delete(context: &mut Context) -> Outcome {
     let (store, mut key) = engine::open(context)?;
-    let work = context.work("delete layer");
     let mut answers: BTreeMap<&str, String> = BTreeMap::new();
     let mut failure = None;
     for name in &context.args {
-        let answer = store.delete_layer(&mut key, name, &work.task);
+        let answer = store.delete_layer(&mut key, name);
         if let Err(error) = &answer {
             failure.get_or_insert(error.kind().code());
             if !context.flags.on("--json") {
@@ -25,7 +24,6 @@ pub(crate) fn delete(context: &mut Context) -> Outcome {
         }
         answers.insert(name, answer.err().map_or_else(String::new, |error| error.to_string()));
     }
-    drop(work);
     if context.flags.on("--json") {
         context.out.json(&answers)?;
     }

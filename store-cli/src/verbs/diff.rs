@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use storage_core::{Error, Kind};
 
 use crate::app::Context;
-use crate::engine::{self, Compression};
+use crate::engine::{self, Compression, DiffOptions};
 use crate::flags::Flag;
 use crate::output;
 use crate::stop::{Outcome, not_yet};
@@ -33,7 +33,7 @@ pub(crate) fn diff(context: &mut Context) -> Outcome {
     let work = context.work("diff");
     let from = context.args.get(1).map(String::as_str);
     let outcome = store
-        .diff(&mut key, &context.args[0], from, compression, target.writer.as_mut(), &work.task)
+        .diff(&mut key, &context.args[0], from, DiffOptions { compression }, target.writer.as_mut(), &work.task)
         .and_then(|()| target.writer.flush().map_err(|source| Error::os("write", &target.path, source)));
     if outcome.is_err() {
         target.discard();
@@ -58,7 +58,7 @@ fn compression(context: &Context) -> Outcome<Option<Compression>> {
 
 /// Where the archive goes.
 struct Target {
-    writer: Box<dyn Write>,
+    writer: Box<dyn Write + Send>,
     path: String,
     made: bool,
 }

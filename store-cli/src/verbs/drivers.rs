@@ -1,5 +1,7 @@
 //! `drivers`: the survey, without opening a store.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 use storage_core::driver::{Candidate, Capability};
 
@@ -45,10 +47,10 @@ pub(crate) fn table(candidates: &[Candidate]) -> String {
     for each in candidates {
         let verdict = if each.survey.usable { "works here  " } else { "not usable  " };
         let prior = if each.prior { " (its layers are on this root)" } else { "" };
-        text.push_str(&format!("{:width$}  {verdict}{}{prior}\n", each.descriptor.name, each.survey.reason));
+        let _ = writeln!(text, "{:width$}  {verdict}{}{prior}", each.descriptor.name, each.survey.reason);
         let can = capabilities(each);
         if each.survey.usable && !can.is_empty() {
-            text.push_str(&format!("{:width$}  can         {}\n", "", can.join(", ")));
+            let _ = writeln!(text, "{:width$}  can         {}", "", can.join(", "));
         }
     }
     text

@@ -25,9 +25,7 @@ pub(crate) fn gc(context: &mut Context) -> Outcome {
 
 pub(crate) fn wipe(context: &mut Context) -> Outcome {
     let (store, mut key) = engine::open(context)?;
-    let work = context.work("wipe");
-    store.wipe(&mut key, &work.task)?;
-    drop(work);
+    store.wipe(&mut key)?;
     done(context)
 }
 

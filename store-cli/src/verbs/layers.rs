@@ -19,9 +19,11 @@ pub(crate) fn layers(context: &mut Context) -> Outcome {
     }
     if context.flags.on("--tree") {
         let mut nodes = Vec::new();
+        let mounted = store.mounted_layers()?;
         for layer in table.iter() {
             let mut notes: Vec<String> = layer.names.iter().map(|name| format!("name: {name}")).collect();
-            notes.extend(store.mount_point(&layer.id)?.map(|path| format!("mount: {}", path.display())));
+            let mounts = mounted.iter().filter(|(id, _, _)| *id == layer.id);
+            notes.extend(mounts.map(|(_, path, _)| format!("mount: {}", path.display())));
             let parent = if layer.parent.is_empty() { "(base)".into() } else { layer.parent.clone() };
             nodes.push(Node { parent, id: layer.id.clone(), notes });
         }

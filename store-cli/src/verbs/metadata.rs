@@ -51,5 +51,6 @@ pub(crate) fn set_metadata(context: &mut Context) -> Outcome {
         (None, None) => return Err(usage("no new metadata provided", "give it with -m TEXT or -f FILE").into()),
     };
     let (store, mut key) = engine::open(context)?;
-    Ok(store.set_metadata(&mut key, &context.args[0], &text)?)
+    store.set_metadata(&mut key, &context.args[0], &text)?;
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! `get-names`, `add-names`, `remove-names`, `set-names`.
 
 use crate::app::Context;
-use crate::engine::{self, Store, ThreadKey};
+use crate::engine::{self, Layer, Store, ThreadKey};
 use crate::flags::Flag;
 use crate::stop::Outcome;
 
@@ -28,15 +28,13 @@ pub(crate) fn set(context: &mut Context) -> Outcome {
     change(context, Store::set_names)
 }
 
-type Changer = fn(&Store, &mut ThreadKey, &str, &[String]) -> storage_core::Result<()>;
+type Changer = fn(&Store, &mut ThreadKey, &str, &[String]) -> storage_core::Result<Layer>;
 
 fn change(context: &mut Context, changer: Changer) -> Outcome {
     let (store, mut key) = engine::open(context)?;
-    // The id stays the same while names move, also when the argument was one of them.
-    let id = store.lookup(&context.args[0])?.id.clone();
-    changer(&store, &mut key, &id, context.flags.list("--name"))?;
+    let layer = changer(&store, &mut key, &context.args[0], context.flags.list("--name"))?;
     if context.json() {
-        let names = store.lookup(&id)?.names.clone();
+        let names = layer.names;
         return context.out.json(&(!names.is_empty()).then_some(names));
     }
     Ok(())

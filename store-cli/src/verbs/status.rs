@@ -12,17 +12,7 @@ What flags, environment and defaults come to. Configuration files are not read b
 
 pub(crate) fn status(context: &mut Context) -> Outcome {
     let (store, _key) = engine::open(context)?;
-    let driver_pairs = store.status();
-    let globals = &context.globals;
-    let known = ["Root", "Run Root", "Driver Name", "Driver Options"];
-    let mut pairs = vec![
-        (known[0].to_owned(), globals.graph_root.display().to_string()),
-        (known[1].to_owned(), globals.run_root.display().to_string()),
-        (known[2].to_owned(), engine::driver_name(&store)),
-        (known[3].to_owned(), format!("[{}]", globals.driver_options.join(" "))),
-    ];
-    pairs.extend(driver_pairs.into_iter().filter(|(key, _)| !known.contains(&key.as_str())));
-    show(context, &pairs)
+    show(context, &store.status())
 }
 
 pub(crate) fn version(context: &mut Context) -> Outcome {
@@ -34,7 +24,9 @@ fn show(context: &mut Context, pairs: &[(String, String)]) -> Outcome {
     if context.json() {
         return context.out.json(&pairs);
     }
-    pairs.iter().for_each(|(key, value)| say(format_args!("{key}: {value}")));
+    for (key, value) in pairs {
+        say(format_args!("{key}: {value}"));
+    }
     Ok(())
 }
 
