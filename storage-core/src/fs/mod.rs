@@ -1,6 +1,7 @@
 //! Files and directories: opening beneath a directory, atomic replacement, staging and trash, copying.
 
 pub mod atomic;
+pub mod beneath;
 pub mod copy;
 mod identity;
 mod ladder;
@@ -8,6 +9,7 @@ pub mod probe;
 pub mod remove;
 pub mod tempdir;
 mod usage;
+pub mod xattr;
 
 pub use identity::FileId;
 pub use ladder::{Ladder, entries};
