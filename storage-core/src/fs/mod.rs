@@ -9,6 +9,7 @@ pub mod probe;
 pub mod remove;
 pub mod tempdir;
 mod usage;
+pub mod xattr;
 
 pub use identity::FileId;
 pub use ladder::{Ladder, entries};

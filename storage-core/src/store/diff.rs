@@ -61,7 +61,7 @@ impl Store {
         let mut out = Encoder::new(BufWriter::with_capacity(1 << 18, out), compression)?;
         match &reading.source {
             Source::Archive { split, files } => {
-                let mut open = |path: &Path| beneath::open_file(files.root(), path);
+                let mut open = |path: &Path| beneath::open_file(files.root(), path, beneath::Links::Beneath);
                 replay(split, &mut open, &mut out, &mut || reading.check(), task).map(|_| ())
             }
             Source::Trees(comparison) => comparison.pack(&mut out, &mut || reading.check(), task),

@@ -85,10 +85,9 @@ impl Store {
         };
         let root = staged.root()?;
         let options = Ingest {
-            whiteouts: staged.whiteouts(),
             tar_split: Some(Box::new(BufWriter::with_capacity(1 << 16, file))),
-            ignore_chown_errors: false,
             in_user_ns: in_user_namespace(),
+            ..Ingest::new(staged.whiteouts())
         };
         let ingested = ingest(archive, root.as_fd(), options, task)
             .map_err(|error| error.remedy("check the archive with `tar tf`; the store is as before"))?;

@@ -1,0 +1,84 @@
+//! Read-only sights of layers.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use storage_core::driver::{LayerRef, Pin, PinnedDir, View};
+use storage_core::error::Result;
+use storage_core::fs::TempDir;
+use storage_core::mount::{Features, MountFlags, Overlay as Stack, Source, read_only_clone};
+
+use crate::chain::Parts;
+use crate::home::{Home, make_dir};
+use crate::part::Part;
+
+/// How views are made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Way {
+    pub(crate) features: Features,
+    /// Overlay's xattrs are in `user.`, as in a user namespace.
+    pub(crate) user_xattr: bool,
+}
+
+/// A read-only sight of the layer's whole tree.
+pub(crate) fn view(home: &Home, layer: &LayerRef, way: Way) -> Result<View> {
+    let mut parts = Parts::default();
+    let chain = parts.chain(home, layer)?;
+    let root = stack(home, &chain, way)?;
+    Ok(View::new(root, pins(&parts, &chain)?))
+}
+
+/// The layer's own changes under their own names.
+pub(crate) fn own_files(home: &Home, layer: &LayerRef, way: Way) -> Result<View> {
+    let part = Part::open(home, &layer.id)?;
+    let root = if part.is_single() {
+        read_only_clone(&part.pin.path().join("diff"), Some(part.diff_id()), way.features)?
+    } else {
+        stack(home, std::slice::from_ref(&part), way)?
+    };
+    let hold = PinnedDir::open(part.pin.path().join("diff"))?;
+    Ok(View::new(root, vec![Box::new(part), Box::new(hold)]))
+}
+
+/// The holds of a view. Of the topmost layer the changes are held too: they can be replaced while nothing stands on it.
+pub(crate) fn pins(parts: &Parts, chain: &[Arc<Part>]) -> Result<Vec<Box<dyn Pin>>> {
+    let mut pins: Vec<Box<dyn Pin>> = Vec::new();
+    for part in parts.all() {
+        pins.push(Box::new(Arc::clone(part)));
+    }
+    if let Some(top) = chain.first() {
+        pins.push(Box::new(PinnedDir::open(top.pin.path().join("diff"))?));
+    }
+    Ok(pins)
+}
+
+/// Stacks the layers of a chain, without anything to write to.
+pub(crate) fn stack(home: &Home, chain: &[Arc<Part>], way: Way) -> Result<OwnedFd> {
+    let mut lowers: Vec<Source> = chain.iter().flat_map(|part| part.sources()).collect();
+    let mut scratch = None;
+    if let ([only], Some(part)) = (lowers.as_slice(), chain.last()) {
+        let (empty, place) = ground(home, part, only)?;
+        lowers.push(empty);
+        scratch = place;
+    }
+    let options = view_options(way.user_xattr);
+    let root = Stack { lowers, upper: None, options }.view(way.features);
+    drop(scratch);
+    root
+}
+
+/// An empty directory for a layer that stands on nothing: its own, or one in staging, which is needed until it is mounted.
+fn ground(home: &Home, part: &Part, only: &Source) -> Result<(Source, Option<TempDir>)> {
+    if let Some(empty) = part.empty()?.filter(|empty| empty.id != only.id) {
+        return Ok((empty, None));
+    }
+    let place = home.tempdirs().create()?;
+    let path = place.path().join("empty");
+    make_dir(&path, 0o700)?;
+    Ok((Source::at(path), Some(place)))
+}
+
+/// What the files themselves say about renames and copies without data is believed, whatever the configuration.
+fn view_options(user_xattr: bool) -> MountFlags {
+    MountFlags::parse([if user_xattr { "userxattr" } else { "metacopy=on" }])
+}
