@@ -60,7 +60,7 @@ impl Scratch {
         let tree = self.path().join("tree");
         std::fs::create_dir_all(tree.join("d")).expect("make a directory");
         std::fs::write(tree.join("d/f"), "hello\n").expect("write a file");
-        std::fs::write(tree.join("g"), "there\n").expect("write a file");
+        std::fs::write(tree.join("g"), "there\n".repeat(20_000)).expect("write a file");
         std::os::unix::fs::symlink("f", tree.join("d/l")).expect("make a link");
         let tar = self.path().join("layer.tar");
         let status = Command::new("tar")
