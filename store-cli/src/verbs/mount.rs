@@ -90,7 +90,7 @@ pub(crate) fn unmount(context: &mut Context) -> Outcome {
         (false, false) => Release::One,
     };
     let (store, mut key) = engine::open(context)?;
-    answer_each(context, "while unmounting", |name| {
+    answer_each(context, ("while unmounting", ""), |name| {
         let still = store.unmount(&mut key, name, release)?;
         Ok((!still).then(|| format!("{name} mountpoint unmounted")))
     })
@@ -98,15 +98,17 @@ pub(crate) fn unmount(context: &mut Context) -> Outcome {
 
 pub(crate) fn mounted(context: &mut Context) -> Outcome {
     let (store, _key) = engine::open(context)?;
-    answer_each(
-        context,
-        "checking if mounted",
-        |name| Ok((store.mounted(name)? > 0).then(|| format!("{name} mounted"))),
-    )
+    answer_each(context, ("checking if", " is mounted"), |name| {
+        Ok((store.mounted(name)? > 0).then(|| format!("{name} mounted")))
+    })
 }
 
 /// Does `act` for every argument and prints what it says; the reference prints that before the JSON, too.
-fn answer_each(context: &mut Context, doing: &str, mut act: impl FnMut(&str) -> Result<Option<String>>) -> Outcome {
+fn answer_each(
+    context: &mut Context,
+    (before, after): (&str, &str),
+    mut act: impl FnMut(&str) -> Result<Option<String>>,
+) -> Outcome {
     let mut answers = Vec::new();
     let mut failure = None;
     for name in &context.args {
@@ -124,7 +126,7 @@ fn answer_each(context: &mut Context, doing: &str, mut act: impl FnMut(&str) -> 
         context.out.json(&answers)?;
     } else {
         for answer in answers.iter().filter(|answer| !answer.error.is_empty()) {
-            complain(format_args!("{} {doing}: {}", answer.error, answer.id));
+            complain(format_args!("{} {before} {}{after}", answer.error, answer.id));
         }
     }
     failure.map_or(Ok(()), |code| Err(Stop::Reported(code)))
