@@ -14,6 +14,7 @@ use storage_core::ids::LayerId;
 use storage_core::mount::{Features, filesystem_type, in_user_namespace, is_mount_root};
 use storage_core::task::Task;
 
+use crate::compare::Compared;
 use crate::heal::{heal, remove_link};
 use crate::home::Home;
 use crate::options::Options;
@@ -131,8 +132,8 @@ impl Driver for Overlay {
         view::own_files(&self.home, layer, self.way)
     }
 
-    fn compare(&self, _held: &Shared<'_>, _layer: &LayerRef, _base: Option<&LayerRef>) -> Result<Box<dyn Comparison>> {
-        Err(Error::new(Kind::NotSupported, "compare layers"))
+    fn compare(&self, _held: &Shared<'_>, layer: &LayerRef, base: Option<&LayerRef>) -> Result<Box<dyn Comparison>> {
+        Ok(Box::new(Compared::new(&self.home, layer, base, self.way)?))
     }
 
     fn is_untouched(&self, _held: &Shared<'_>, layer: &LayerRef) -> Result<bool> {

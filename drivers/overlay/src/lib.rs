@@ -21,6 +21,7 @@
 //! the data of a mount short, and can be made again.
 
 mod chain;
+mod compare;
 mod descriptor;
 mod driver;
 mod heal;

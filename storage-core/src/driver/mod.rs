@@ -16,7 +16,7 @@ mod view;
 pub use capability::{Capabilities, Capability};
 pub use gate::{ExclusiveAccess, Gate, MountingAccess, SharedAccess};
 pub use layer::{LayerRef, MountOptions, Plan, Start};
-pub use naive::Naive;
+pub use naive::{Naive, pack_changes, size_of_changes};
 pub use pinned::PinnedDir;
 pub use registry::{Candidate, Choice, Descriptor, Registry, Request, Survey};
 pub use staged::{Detached, Staged, Trash};

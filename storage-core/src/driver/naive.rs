@@ -1,10 +1,18 @@
 //! The comparison that works for every driver: a walk over two views.
 
+use std::collections::HashSet;
+use std::fmt;
 use std::io::Write;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType};
 
 use super::{Comparison, View};
-use crate::archive::Change;
-use crate::error::{Error, Kind, Result};
+use crate::archive::{self, Change, ChangeKind};
+use crate::error::{OsContext, Result};
+use crate::fs::FileId;
+use crate::fs::beneath::{self, Links};
 use crate::task::Task;
 
 /// Two views, or one and nothing.
@@ -22,20 +30,82 @@ impl Naive {
 }
 
 impl Comparison for Naive {
-    fn changes(&self, _task: &Task, _each: &mut dyn FnMut(Change) -> Result<()>) -> Result<()> {
-        Err(Error::new(Kind::NotSupported, "compare layers"))
+    fn changes(&self, task: &Task, each: &mut dyn FnMut(Change) -> Result<()>) -> Result<()> {
+        archive::compare(self.new.root(), self.old.as_ref().map(View::root), Path::new("/"), task, each)
     }
 
-    fn pack(&self, _out: &mut dyn Write, _before_end: &mut dyn FnMut() -> Result<()>, _task: &Task) -> Result<()> {
-        Err(Error::new(Kind::NotSupported, "pack layer"))
+    fn pack(&self, out: &mut dyn Write, before_end: &mut dyn FnMut() -> Result<()>, task: &Task) -> Result<()> {
+        if self.old.is_none() {
+            return archive::pack(self.new.root(), None, out, before_end, task);
+        }
+        pack_changes(self, self.new.root(), out, before_end, task)
     }
 
-    fn size(&self, _task: &Task) -> Result<u64> {
-        Err(Error::new(Kind::NotSupported, "compare layers"))
+    fn size(&self, task: &Task) -> Result<u64> {
+        size_of_changes(self, self.new.root(), task)
     }
 
     fn check(&self) -> Result<()> {
         self.new.check()?;
         self.old.as_ref().map_or(Ok(()), View::check)
+    }
+}
+
+/// Packs the changes of a comparison, with the content that the tree `root` has.
+pub fn pack_changes(
+    comparison: &dyn Comparison,
+    root: BorrowedFd<'_>,
+    out: &mut dyn Write,
+    before_end: &mut dyn FnMut() -> Result<()>,
+    task: &Task,
+) -> Result<()> {
+    let mut changes = Vec::new();
+    comparison.changes(task, &mut |change| {
+        changes.push(Ok(change));
+        Ok(())
+    })?;
+    archive::pack(root, Some(&mut changes.into_iter()), out, before_end, task)
+}
+
+/// The bytes of what a comparison says was added or modified, as the tree `root` has it. Each inode counts once, and
+/// directories don't.
+pub fn size_of_changes(comparison: &dyn Comparison, root: BorrowedFd<'_>, task: &Task) -> Result<u64> {
+    let mut count = Count { root, parent: None, seen: HashSet::new(), bytes: 0 };
+    comparison.changes(task, &mut |change| count.add(&change))?;
+    Ok(count.bytes)
+}
+
+struct Count<'a> {
+    root: BorrowedFd<'a>,
+    /// The directory of the last change: the next one mostly lies in it too.
+    parent: Option<(PathBuf, OwnedFd)>,
+    seen: HashSet<FileId>,
+    bytes: u64,
+}
+
+impl Count<'_> {
+    fn add(&mut self, change: &Change) -> Result<()> {
+        let relative = change.path.strip_prefix("/").unwrap_or(&change.path);
+        let (Some(parent), Some(name)) = (relative.parent(), relative.file_name()) else { return Ok(()) };
+        if change.kind == ChangeKind::Delete {
+            return Ok(());
+        }
+        let dir = match self.parent.take() {
+            Some((path, dir)) if path == parent => dir,
+            _ => beneath::open_dir(self.root, parent, Links::Refuse)?,
+        };
+        let stat = rustix::fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW).os("fstatat", &change.path)?;
+        self.parent = Some((parent.to_path_buf(), dir));
+        let is_new = stat.st_nlink < 2 || self.seen.insert(FileId { dev: stat.st_dev, ino: stat.st_ino });
+        if is_new && FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+            self.bytes += u64::try_from(stat.st_size).unwrap_or(0);
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Count<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Count").field("bytes", &self.bytes).finish_non_exhaustive()
     }
 }

@@ -49,11 +49,11 @@ struct Mounting {
 }
 
 impl Store {
-    fn intent_path(&self) -> PathBuf {
+    pub(super) fn intent_path(&self) -> PathBuf {
         self.layers_home().join("lamina-intent")
     }
 
-    fn mounting_path(&self) -> PathBuf {
+    pub(super) fn mounting_path(&self) -> PathBuf {
         self.run_home().join("lamina-mounting")
     }
 

@@ -10,7 +10,7 @@ use crate::driver::{Capability, Extent, MountOptions};
 use crate::error::{Error, Kind, Result};
 use crate::ids::LayerId;
 use crate::locks::level::{Layers, Mounts};
-use crate::locks::{Kernel, Key, ThreadKey, World, WriteGuard, mounting, temporary_path};
+use crate::locks::{Kernel, Key, ThreadKey, WriteGuard, mounting};
 use crate::mount::elsewhere;
 
 type MountsGuard<'g> = WriteGuard<'g, Mounts, MountTable, Kernel>;
@@ -153,7 +153,6 @@ impl Store {
         rubbish: &mut Rubbish<'_>,
     ) -> Result<(MountsGuard<'g>, Key<'g, Mounts>)> {
         let (mut mounts, key) = self.mounts.write(key, &self.wait)?;
-        mounts.world().unlink(&temporary_path(&self.run_home().join("mountpoints.json")))?;
         if let Some(id) = self.left_mounting()? {
             if let Ok(id) = LayerId::from_store(&id)
                 && mounts.table().count(id.as_str()) == 0

@@ -56,8 +56,8 @@ impl Store {
     }
 
     fn recover(&self, guard: &mut LayersGuard<'_>, rubbish: &mut Rubbish<'_>) -> Result<()> {
-        for name in super::layers::FILES {
-            guard.world().unlink(&temporary_path(&self.layers_home().join(name)))?;
+        for path in self.replaced_files() {
+            guard.world().unlink(&temporary_path(&path))?;
         }
         if let Some(intent) = self.last_words()? {
             self.finish(guard, &intent, rubbish)?;
@@ -67,6 +67,13 @@ impl Store {
             self.repair(guard, rubbish)?;
         }
         Ok(())
+    }
+
+    /// Every file that only holders of the exclusive lock replace: what a dead one left half-written is nobody's.
+    fn replaced_files(&self) -> impl Iterator<Item = std::path::PathBuf> {
+        let (home, run_home) = (self.layers_home(), self.run_home());
+        let records = super::layers::FILES.map(|name| home.join(name));
+        records.into_iter().chain([self.intent_path(), self.mounting_path(), run_home.join("mountpoints.json")])
     }
 
     fn finish(&self, guard: &mut LayersGuard<'_>, intent: &Intent, rubbish: &mut Rubbish<'_>) -> Result<()> {
