@@ -24,14 +24,14 @@ impl Edits {
     /// Adds a directory with a file, edits a file, deletes one, and replaces one by a directory, in the tree at `root`.
     pub(crate) fn make(root: &Path) -> Result<Self> {
         let mut edits = Edits::default();
+        let mut files = Vec::new();
+        find_files(root, &mut SEARCHED.clone(), &mut files)?;
         let added = root.join(format!("lamina-tour-{}", std::process::id()));
         fs::create_dir(&added).os("mkdir", &added)?;
         write_new(&added.join("added.txt"), "added by the tour\n")?;
         edits.expect(root, &added, ChangeKind::Add);
         edits.expect(root, &added.join("added.txt"), ChangeKind::Add);
         edits.told.push("added 2");
-        let mut files = Vec::new();
-        find_files(root, &mut SEARCHED.clone(), &mut files)?;
         let mut files = files.into_iter();
         if let Some(edited) = files.next() {
             let mut file = fs::OpenOptions::new().append(true).open(&edited).os("open", &edited)?;

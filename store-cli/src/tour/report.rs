@@ -13,6 +13,9 @@ use crate::stop::code;
 /// The width of the column of steps.
 const STEP: usize = 34;
 
+/// The width of what was seen from outside.
+const EVIDENCE: usize = 100;
+
 /// One step of a course.
 #[derive(Debug)]
 pub(crate) struct Step {
@@ -64,6 +67,21 @@ impl Report {
     }
 }
 
+/// `text` in lines of at most `width` characters, broken between words.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// The release of the running kernel.
 pub(crate) fn kernel() -> String {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
@@ -93,14 +111,18 @@ pub(crate) fn heading(driver: &str) -> String {
 
 pub(crate) fn step(step: &Step) -> String {
     let mark = if step.failed { "FAILED: " } else { "" };
-    format!("  {:<STEP$}{:>8}   {mark}{}\n", step.name, span(step.took), step.told)
+    let line = format!("  {:<STEP$}{:>8}   {mark}{}", step.name, span(step.took), step.told);
+    format!("{}\n", line.trim_end())
 }
 
 pub(crate) fn outside(report: &Report) -> String {
     let mut text = String::from("  Seen from outside\n");
     for each in &report.outside {
         let verdict = if each.held { "held  " } else { "BROKEN" };
-        let _ = writeln!(text, "    {}  {verdict}  {}: {}", each.rule, each.promise, each.evidence);
+        let _ = writeln!(text, "    {} {verdict}  {}", each.rule, each.promise);
+        for line in wrapped(&each.evidence, EVIDENCE) {
+            let _ = writeln!(text, "               {line}");
+        }
     }
     if report.outside.is_empty() {
         text.push_str("    nothing: the course ended before it could be looked at\n");

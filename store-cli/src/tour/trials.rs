@@ -92,13 +92,17 @@ pub(crate) fn attaching_is_exclusive(course: &mut Opened<'_>) -> Result<Observat
         .try_acquire(Mode::Shared)?
         .ok_or_else(|| Error::new(Kind::Locked, "lock").at(course.lookout.layers_lock()))?;
     let refused = impatient.mount(course.key, CHILD, &MountOptions::default());
-    let reader = impatient.lookup(CHILD).and_then(|layer| impatient.mounted(&layer.id));
+    let reader = impatient.driver_layers(course.key);
     drop(hold);
     let same = course.lookout.glance()? == before;
     let (held, evidence) = match (&refused, &reader) {
         (Err(error), Ok(_)) if error.kind() == Kind::Locked && same => (
             true,
-            format!("a mount waited {} ms for a reader and gave up; a second reader passed", PATIENCE.as_millis()),
+            format!(
+                "while a reader held layers.lock a mount gave up after {} ms, and mount table and counts stayed; a second \
+                 reader passed",
+                PATIENCE.as_millis()
+            ),
         ),
         (Ok(_), _) => {
             course.store.unmount(course.key, CHILD, Release::One)?;

@@ -31,7 +31,13 @@ pub(crate) fn wipe(context: &mut Context) -> Outcome {
 
 pub(crate) fn shutdown(context: &mut Context) -> Outcome {
     let (store, mut key) = engine::open(context)?;
-    store.shutdown(&mut key, context.flags.on("--force"))?;
+    if let Err(error) = store.shutdown(&mut key, context.flags.on("--force")) {
+        if context.json() {
+            // The reference encodes an error without public fields.
+            context.out.line("{}")?;
+        }
+        return Err(error.into());
+    }
     done(context)
 }
 
