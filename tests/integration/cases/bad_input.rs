@@ -194,7 +194,7 @@ fn junk(scratch: &Scratch, driver: &'static str) -> Outcome {
     ];
     for magic in magics {
         let mut bytes = magic.to_vec();
-        bytes.extend((0..100_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 13) as u8));
+        bytes.extend((0..100_000_u32).map(|number| number.wrapping_mul(2_654_435_761).to_be_bytes()[1]));
         let file = scratch.join("junk");
         fs::write(&file, bytes).expect("write junk");
         refused_archive(&store, &before, &file, &[]);
