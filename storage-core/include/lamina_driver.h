@@ -78,6 +78,7 @@ struct lamina_driver_table {
     uint64_t (*capabilities)(lamina_driver *);
     int32_t (*status)(lamina_driver *, lamina_each_pair, void *context);
     int32_t (*mount_point)(lamina_driver *, struct lamina_str id, lamina_bytes, void *context);
+    int32_t (*name_directories)(lamina_driver *, lamina_each_str, void *context);
     int32_t (*sweep)(lamina_driver *, const struct lamina_call *, uint64_t milliseconds, uint64_t *reclaimed, uint64_t *left);
 
     /* layers held shared */

@@ -144,6 +144,10 @@ impl Driver for Overlay {
         self.home.merged(id)
     }
 
+    fn name_directories(&self) -> Vec<PathBuf> {
+        vec![self.home.root().to_path_buf(), self.home.links()]
+    }
+
     fn is_mounted(&self, _held: &Shared<'_>, id: &LayerId) -> Result<bool> {
         is_mount_root(&self.home.merged(id))
     }

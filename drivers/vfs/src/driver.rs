@@ -111,6 +111,10 @@ impl Driver for Vfs {
         self.home.layer(id)
     }
 
+    fn name_directories(&self) -> Vec<PathBuf> {
+        vec![self.home.root().join("dir")]
+    }
+
     fn is_mounted(&self, _held: &Shared<'_>, _id: &LayerId) -> Result<bool> {
         Ok(false)
     }

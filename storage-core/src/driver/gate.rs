@@ -88,6 +88,11 @@ impl Gate {
         self.driver.mount_point(id)
     }
 
+    /// The directories whose entries name layers. Needs no lock.
+    pub fn name_directories(&self) -> Vec<PathBuf> {
+        self.driver.name_directories()
+    }
+
     /// Reclaims what died. Needs no store lock, and is called without one (R6).
     pub fn sweep(&self, deadline: Instant, task: &Task) -> Result<Swept> {
         self.driver.sweep(deadline, task)

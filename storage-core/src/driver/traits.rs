@@ -75,6 +75,9 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// Where [`Driver::mount`] shows the layer.
     fn mount_point(&self, id: &LayerId) -> PathBuf;
 
+    /// The directories whose entries name layers. After a commit the store flushes them, where its durability asks for that.
+    fn name_directories(&self) -> Vec<PathBuf>;
+
     /// Whether the kernel has a mount at [`Driver::mount_point`], in this mount namespace. `false` for a driver without
     /// [`super::Capability::KernelMounts`].
     fn is_mounted(&self, held: &Shared<'_>, id: &LayerId) -> Result<bool>;
