@@ -49,8 +49,8 @@ fn what_a_later_entry_destroys_comes_back() {
     for (what, members) in &cases {
         for whiteouts in [OVERLAY, Whiteouts::Apply] {
             let dir = scratch();
-            println!("{what} {whiteouts:?}");
-            round_trip(&archive(members), &dir.path().join("a"), whiteouts);
+            let ingested = round_trip(&archive(members), &dir.path().join("a"), whiteouts);
+            assert_eq!(ingested.entries, members.len() as u64, "{what}");
         }
     }
 }
@@ -119,10 +119,11 @@ fn files_of_the_reference_are_read() {
     }
 }
 
+type Change = fn(&Path);
+
 #[test]
 fn a_file_that_changed_is_named() {
     let blob = archive(&[Dir("d/"), Regular("d/f", "content"), Regular("g", "x")]);
-    type Change = fn(&Path);
     let changes: [(&str, Change); 3] = [
         ("content", |root| std::fs::write(root.join("d/f"), "CONTENT").unwrap()),
         ("shorter", |root| std::fs::write(root.join("d/f"), "cont").unwrap()),
