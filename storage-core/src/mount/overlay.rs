@@ -179,10 +179,6 @@ impl Overlay {
             check_id(source)?;
             lowers.push(OsString::from(link));
         }
-        if lowers.len() == 1 && self.upper.is_none() {
-            std::fs::create_dir("0").os("mkdir", base)?;
-            lowers.push("0".into());
-        }
         let target = base.join("1");
         std::fs::create_dir(&target).os("mkdir", &target)?;
         let data = self.data_with(&lowers, |source| source.path.as_os_str().to_owned());

@@ -46,7 +46,7 @@ fn each_kind_of_change_is_told_as_by_a_walk_over_both_views() {
         (
             "a directory is deleted and made again",
             "rm -r a/x; mkdir a/x; echo 1 >a/x/new",
-            &["C /a", "D /a/x/1", "D /a/x/2", "D /a/x/3", "A /a/x/new", "D /a/x/y"],
+            &["C /a", "C /a/x", "D /a/x/1", "D /a/x/2", "D /a/x/3", "A /a/x/new", "D /a/x/y"],
         ),
         ("an attribute", "setfattr -n user.k -v v b/x", &["C /b", "C /b/x"]),
         ("an attribute that doesn't count", "setfattr -n trusted.k -v v b/x", &[]),
@@ -189,8 +189,8 @@ impl Random {
     fn edit(&mut self) -> String {
         let (path, other) = (self.path(), self.path());
         match self.below(13) {
-            0 => format!("echo x{} >{path}", self.below(100)),
-            1 => format!("echo more >>{path}"),
+            0 => format!("[ ! -p {path} ] && echo x{} >{path}", self.below(100)),
+            1 => format!("[ ! -p {path} ] && echo more >>{path}"),
             2 => format!("rm -rf {path}"),
             3 => format!("mkdir -p {path}"),
             4 => format!("mv -T {path} {other}"),

@@ -75,7 +75,7 @@ impl Store {
     }
 
     pub(crate) fn commit(&mut self, staged: Box<dyn Staged>, name: &str) -> Result<()> {
-        self.exclusive(|driver, held| staged.commit(held, &id(name)))
+        self.exclusive(|_, held| staged.commit(held, &id(name)))
     }
 
     /// Makes the layer `names[0]` on the others and fills it by a shell script that runs in its directory.

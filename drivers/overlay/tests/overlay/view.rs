@@ -46,6 +46,7 @@ fn a_base_layer_has_a_view_even_when_its_empty_directory_is_lost() {
                 }
                 let view = store.view(&a).unwrap();
                 assert_eq!(shell_output(&fd_path(view.root()), "cat f; ls"), "one\nf\n");
+                view.check().unwrap();
             }
             assert_eq!(std::fs::read_dir(store.home.join("tempdirs")).unwrap().count(), 0, "staging was left behind");
         });
