@@ -158,6 +158,30 @@ impl Registry {
         Ok(candidates)
     }
 
+    /// The driver with which a store is opened: as [`Registry::choose`], but the machine is looked at only where the driver
+    /// has no home on the root yet.
+    pub fn settle(
+        &self,
+        graph_root: &Path,
+        run_root: &Path,
+        wanted: Option<&str>,
+        options: &[String],
+    ) -> Result<Descriptor> {
+        let prior = |name: &str| Ok(is_prior(&Request::new(graph_root, run_root, name, options)?));
+        let mut homes = Vec::new();
+        for descriptor in self.drivers.values() {
+            if wanted.is_none_or(|wanted| self.get(wanted).is_ok_and(|wanted| wanted.name == descriptor.name))
+                && prior(descriptor.name)?
+            {
+                homes.push(*descriptor);
+            }
+        }
+        match homes.as_slice() {
+            [one] => Ok(*one),
+            _ => Ok(self.choose(graph_root, run_root, wanted, options)?.descriptor),
+        }
+    }
+
     /// Chooses: the one that is `wanted` by name; else the one whose home is on the root already; else the first usable
     /// one by priority, of those that may be chosen without being named.
     ///

@@ -146,7 +146,7 @@ impl<T: Table, W: World> ReadGuard<'_, Layers, T, W> {
     }
 }
 
-impl<L: Level, T: Table, W: World> WriteGuard<'_, L, T, W> {
+impl<'g, L: Level, T: Table, W: World> WriteGuard<'g, L, T, W> {
     /// The records.
     pub fn table(&self) -> &Arc<T> {
         &self.loaded.table
@@ -173,6 +173,11 @@ impl<L: Level, T: Table, W: World> WriteGuard<'_, L, T, W> {
                 Err(error)
             }
         }
+    }
+
+    /// The world that the level lives in.
+    pub fn world(&self) -> &'g W {
+        &self.owner.world
     }
 
     /// Records a write that isn't in the files: every other process then looks again at what this level protects.

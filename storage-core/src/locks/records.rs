@@ -24,6 +24,22 @@ pub trait Table: Sized + Send + Sync + 'static {
     fn serialise(&self, file: usize) -> Vec<u8>;
 }
 
+/// No records at all: a level that protects something else.
+#[derive(Debug)]
+pub struct NoRecords;
+
+impl Table for NoRecords {
+    const LOADING: &'static str = "load nothing";
+
+    fn parse(_files: &[Option<Vec<u8>>]) -> Result<Self> {
+        Ok(NoRecords)
+    }
+
+    fn serialise(&self, _file: usize) -> Vec<u8> {
+        Vec::new()
+    }
+}
+
 /// A file of records.
 #[derive(Clone, Debug)]
 pub struct RecordFile {

@@ -3,26 +3,10 @@
 use std::path::Path;
 
 use super::level::{Layers, Mounts};
-use super::{Exclusive, Guarded, Kernel, Mounting, RecordFile, Shared, StoreId, Table, ThreadKey, mounting};
+use super::{Exclusive, Guarded, Kernel, Mounting, NoRecords, RecordFile, Shared, StoreId, ThreadKey, mounting};
 use crate::driver::{Driver, Gate};
 use crate::error::Result;
 use crate::lockfile::{Access, LockFile, Wait};
-
-/// No records at all.
-#[derive(Debug)]
-struct NoRecords;
-
-impl Table for NoRecords {
-    const LOADING: &'static str = "load nothing";
-
-    fn parse(_files: &[Option<Vec<u8>>]) -> Result<Self> {
-        Ok(NoRecords)
-    }
-
-    fn serialise(&self, _file: usize) -> Vec<u8> {
-        Vec::new()
-    }
-}
 
 /// Real locks on files in a directory, as a store has them, with nothing behind them.
 #[derive(Debug)]

@@ -9,6 +9,7 @@
 //! another directory or namespace runs in a thread that has its own.
 
 mod clone;
+pub mod elsewhere;
 mod features;
 mod mountinfo;
 mod options;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::record::{Layer, Location};
+use super::record::Layer;
 use super::table::LayerTable;
 
 /// A new version of a table in the making.
@@ -39,21 +39,19 @@ impl Edit {
 
     /// Removes every record of `id`.
     pub(crate) fn remove(&mut self, id: &str) {
-        let changed = &mut self.changed;
-        self.records.retain(|layer| {
-            let goes = layer.id == id;
-            if goes {
-                changed.insert(layer.location as usize);
-            }
-            !goes
-        });
+        self.drop_where(|layer| layer.id == id);
     }
 
-    /// Removes every record. Both files are rewritten, where they have been written before.
-    pub(crate) fn clear(&mut self) {
-        self.changed.extend(self.records.iter().map(|layer| layer.location as usize));
-        self.changed.insert(Location::Stable as usize);
-        self.records.clear();
+    /// Removes the records of `id` that are marked incomplete.
+    pub(crate) fn remove_incomplete(&mut self, id: &str) {
+        self.drop_where(|layer| layer.id == id && layer.is_incomplete());
+    }
+
+    fn drop_where(&mut self, goes: impl Fn(&Layer) -> bool) {
+        for layer in self.records.iter().filter(|layer| goes(layer)) {
+            self.changed.insert(layer.location as usize);
+        }
+        self.records.retain(|layer| !goes(layer));
     }
 
     /// Takes `name` from whoever has it, but `but`.

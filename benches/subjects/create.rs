@@ -1,0 +1,33 @@
+//! Making layers: empty ones, children, and filled ones.
+
+use benches::{on_every_driver, only};
+
+fn main() {
+    on_every_driver("create", |group, driver, ground| {
+        group.bench_function(format!("empty/{driver}"), |bencher| {
+            bencher.iter_custom(|rounds| {
+                let mut made = Vec::new();
+                let time = only(rounds, ground, |_| (), |ground, ()| made.push(ground.create(None)), |_, ()| ());
+                made.iter().for_each(|layer| ground.delete(layer));
+                time
+            });
+        });
+        group.bench_function(format!("child/{driver}"), |bencher| {
+            bencher.iter_custom(|rounds| {
+                let base = ground.base();
+                let mut made = Vec::new();
+                let time = only(rounds, ground, |_| (), |ground, ()| made.push(ground.create(Some(&base))), |_, ()| ());
+                made.iter().for_each(|layer| ground.delete(layer));
+                time
+            });
+        });
+        group.bench_function(format!("import/{driver}"), |bencher| {
+            bencher.iter_custom(|rounds| {
+                let mut made = Vec::new();
+                let time = only(rounds, ground, |_| (), |ground, ()| made.push(ground.import()), |_, ()| ());
+                made.iter().for_each(|layer| ground.delete(layer));
+                time
+            });
+        });
+    });
+}

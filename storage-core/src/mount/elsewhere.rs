@@ -1,0 +1,82 @@
+//! Who sees a mount that can't be seen from here.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use super::mountinfo::parse_mountinfo;
+use crate::error::{Error, Kind, Result};
+
+/// What the mount tables of all processes say of one path.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// A process of every mount namespace in which something is mounted at the path.
+    pub holders: Vec<u32>,
+    /// Processes whose mount table could not be read.
+    pub unreadable: usize,
+}
+
+/// Looks for a mount at `path` in the mount namespaces of all processes. Costs one read of `/proc/PID/mountinfo` a namespace.
+pub fn look(path: &Path) -> Seen {
+    let mut seen = Seen::default();
+    let mut namespaces = HashSet::new();
+    for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let namespace = std::fs::read_link(process.path().join("ns/mnt")).ok();
+        if namespace.is_some_and(|namespace| !namespaces.insert(namespace)) {
+            continue;
+        }
+        match std::fs::read(process.path().join("mountinfo")) {
+            Ok(table) if lists(&table, path) => seen.holders.push(pid),
+            Ok(_) => {}
+            // A process that ended meanwhile, or a kernel thread, has no mounts.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH | libc::EINVAL)) => {}
+            Err(_) => seen.unreadable += 1,
+        }
+    }
+    seen
+}
+
+/// Fails with [`Kind::Busy`] unless it is certain that nothing is mounted at `path` anywhere.
+pub fn check_gone(path: &Path) -> Result<()> {
+    let seen = look(path);
+    let busy = |detail: String| {
+        Err(Error::new(Kind::Busy, "mount")
+            .at(path)
+            .detail(detail)
+            .remedy("work in that mount namespace, or use `unmount --force`"))
+    };
+    match seen {
+        Seen { holders, .. } if !holders.is_empty() => {
+            let pids: Vec<_> = holders.iter().map(ToString::to_string).collect();
+            busy(format!("mounted in another mount namespace, seen by process {}", pids.join(", ")))
+        }
+        Seen { unreadable: 0, .. } => Ok(()),
+        Seen { unreadable, .. } => {
+            busy(format!("counted as mounted, not to be seen here, and {unreadable} processes can't be asked"))
+        }
+    }
+}
+
+/// Whether a mount table has a mount at `path`.
+fn lists(table: &[u8], path: &Path) -> bool {
+    parse_mountinfo(table).iter().any(|mount| mount.mount_point == path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_table_is_searched_for_the_mount_point_only() {
+        let table = b"36 35 98:0 /mnt1 /a\\040b rw,noatime master:1 - ext3 /dev/root rw\n";
+        assert!(lists(table, Path::new("/a b")));
+        assert!(!lists(table, Path::new("/mnt1")), "the root of the mount was taken for its mount point");
+    }
+
+    #[test]
+    fn the_root_is_mounted_and_seen_and_a_fresh_directory_is_not() {
+        assert!(!look(Path::new("/")).holders.is_empty());
+        let dir = tempfile::tempdir().expect("dir");
+        assert!(look(dir.path()).holders.is_empty());
+    }
+}

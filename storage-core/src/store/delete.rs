@@ -1,0 +1,72 @@
+//! Deleting layers: the record first, then the parts into trash, then, without a lock, the trash.
+
+use super::Store;
+use super::intent::Intent;
+use super::layers::{Edit, Layer};
+use super::recovery::LayersGuard;
+use super::rubbish::Rubbish;
+use crate::error::{Error, Kind, Result};
+use crate::ids::LayerId;
+use crate::locks::level::Layers;
+use crate::locks::{Key, ThreadKey};
+
+impl Store {
+    /// Deletes the layer called `wanted`. Mounts of it that are left are taken away first, as the reference does.
+    ///
+    /// Constant work under the locks; the tree is deleted after they are released. Fails with [`Kind::LayerHasChildren`],
+    /// [`Kind::LayerUsedByImage`] or [`Kind::LayerUsedByContainer`]; then nothing has changed.
+    pub fn delete_layer(&self, key: &mut ThreadKey, wanted: &str) -> Result<()> {
+        let mut rubbish = Rubbish::of(self);
+        let (_graph, mut key) = self.graph.read(key, &self.wait)?;
+        let (mut guard, mut key) = self.write_layers(&mut key, &mut rubbish)?;
+        let layer = guard.table().resolve(wanted, "delete layer")?.clone();
+        let children: Vec<_> = guard.table().children(&layer.id).map(|child| child.id.clone()).collect();
+        if !children.is_empty() {
+            return Err(Error::new(Kind::LayerHasChildren, "delete layer")
+                .detail(format!("layer {} is used by [{}]", layer.id, children.join(" ")))
+                .remedy("delete those first"));
+        }
+        self.check_unused(&layer)?;
+        self.delete_known(&mut guard, &mut key, &[layer], &mut rubbish)
+    }
+
+    /// Deletes every layer. Fails with [`Kind::NotSupported`] while there are images or containers on the root.
+    pub fn wipe(&self, key: &mut ThreadKey) -> Result<()> {
+        let mut rubbish = Rubbish::of(self);
+        let (_graph, mut key) = self.graph.read(key, &self.wait)?;
+        let (mut guard, mut key) = self.write_layers(&mut key, &mut rubbish)?;
+        self.check_layers_only("wipe")?;
+        let layers: Vec<_> = guard.table().iter().cloned().collect();
+        if layers.is_empty() {
+            return Ok(());
+        }
+        self.delete_known(&mut guard, &mut key, &layers, &mut rubbish)
+    }
+
+    fn delete_known(
+        &self,
+        guard: &mut LayersGuard<'_>,
+        key: &mut Key<'_, Layers>,
+        layers: &[std::sync::Arc<Layer>],
+        rubbish: &mut Rubbish<'_>,
+    ) -> Result<()> {
+        let ids = layers.iter().map(|layer| layer.layer_id()).collect::<Result<Vec<LayerId>>>()?;
+        self.unmount_for_deletion(guard, key, &ids, rubbish)?;
+        self.say_if_there_is_room(&Intent::Delete { ids: ids.iter().map(ToString::to_string).collect() })?;
+        let mut edit = Edit::of(guard.table());
+        for id in &ids {
+            edit.remove(id.as_str());
+        }
+        let (table, changed) = edit.finish();
+        if let Err(error) = guard.save(table, &changed) {
+            self.said_and_done()?;
+            return Err(error);
+        }
+        // The records are gone: what fails from here on is garbage, named by the intent for the next writer.
+        for id in &ids {
+            self.discard_parts(guard, id, rubbish)?;
+        }
+        self.flush_names(guard)?;
+        self.said_and_done()
+    }
+}

@@ -1,0 +1,204 @@
+//! Mounting, releasing, and counting.
+
+use std::path::PathBuf;
+
+use super::Store;
+use super::mounts::MountTable;
+use super::recovery::LayersGuard;
+use super::rubbish::Rubbish;
+use crate::driver::{Capability, Extent, MountOptions};
+use crate::error::{Error, Kind, Result};
+use crate::ids::LayerId;
+use crate::locks::level::{Layers, Mounts};
+use crate::locks::{Kernel, Key, ThreadKey, WriteGuard, mounting};
+use crate::mount::elsewhere;
+
+type MountsGuard<'g> = WriteGuard<'g, Mounts, MountTable, Kernel>;
+
+/// How a mount is given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Release {
+    /// One mount, if there is one; none is no error.
+    One,
+    /// One mount; fails with [`Kind::LayerNotMounted`] when there is none.
+    IfMounted,
+    /// All mounts, whoever made them.
+    Force,
+}
+
+/// A layer in both guards: what every step here works on.
+struct Held<'a, 'l, 'm> {
+    layers: &'a mut LayersGuard<'l>,
+    mounts: &'a mut MountsGuard<'m>,
+}
+
+impl Store {
+    /// Mounts the layer called `wanted` and counts it; a layer that is mounted here already is counted once more. Returns
+    /// where it is to be seen.
+    ///
+    /// Holds `storage.lock` shared, `layers.lock` and `mountpoints.lock` exclusively. Fails with [`Kind::Busy`] when the layer
+    /// is counted as mounted but not to be seen from here, naming who sees it.
+    pub fn mount(&self, key: &mut ThreadKey, wanted: &str, options: &MountOptions) -> Result<PathBuf> {
+        let mut rubbish = Rubbish::of(self);
+        let (_graph, mut key) = self.graph.read(key, &self.wait)?;
+        let (mut layers, mut key) = self.write_layers(&mut key, &mut rubbish)?;
+        let record = layers.table().resolve(wanted, "mount")?.clone();
+        let layer = layers.table().layer_ref(&record)?;
+        let (mut mounts, _key) = self.write_mounts(&mut layers, &mut key, &mut rubbish)?;
+        let mut held = Held { layers: &mut layers, mounts: &mut mounts };
+        let path = self.gate.mount_point(&layer.id);
+        let mut count = held.mounts.table().count(&record.id);
+        let kernel_mounts = self.capabilities().has(Capability::KernelMounts);
+        let mounted = self.is_mounted_here(&mut held, &layer.id)?;
+        if count > 0 && mounted {
+            held.set_count(&record.id, &path, count + 1)?;
+            return Ok(path);
+        }
+        if count > 0 && kernel_mounts {
+            elsewhere::check_gone(&path).map_err(|error| error.detail(format!("layer {}", record.id)))?;
+            count = 0;
+        }
+        if mounted {
+            // Nobody counts it: whoever made it is gone.
+            let mut token = mounting(held.layers, held.mounts)?;
+            rubbish.add_mount(self.gate.mounting(&mut token)?.unmount(&layer.id, Extent::All)?);
+        }
+        let mut options = options.clone();
+        if options.label.is_empty() {
+            options.label.clone_from(&record.mount_label);
+        }
+        self.say_mounting(&record.id)?;
+        let mount = |held: &mut Held<'_, '_, '_>| {
+            let mut token = mounting(held.layers, held.mounts)?;
+            self.gate.mounting(&mut token)?.mount(&layer, &options)
+        };
+        let counted = mount(&mut held).and_then(|path| held.set_count(&record.id, &path, count + 1).map(|()| path));
+        if counted.is_err() && kernel_mounts {
+            let mut token = mounting(held.layers, held.mounts)?;
+            rubbish.add_mount(self.gate.mounting(&mut token)?.unmount(&layer.id, Extent::All)?);
+        }
+        self.mounting_done()?;
+        counted
+    }
+
+    /// How often the layer called `wanted` is mounted. Takes no lock.
+    pub fn mounted(&self, wanted: &str) -> Result<u64> {
+        let layers = self.layers()?;
+        let layer = layers.resolve(wanted, "count mounts")?;
+        Ok(self.mounts.snapshot()?.count(&layer.id))
+    }
+
+    /// Gives back a mount of the layer called `wanted` (an id, a name, the beginning of one id, or a mount path). Returns
+    /// whether it is still mounted.
+    ///
+    /// The count is read and acted upon under one hold (R3). Holds `storage.lock` shared, `layers.lock` and
+    /// `mountpoints.lock` exclusively; the flush that may follow an unmount happens after they are released.
+    pub fn unmount(&self, key: &mut ThreadKey, wanted: &str, release: Release) -> Result<bool> {
+        let mut rubbish = Rubbish::of(self);
+        let (_graph, mut key) = self.graph.read(key, &self.wait)?;
+        let (mut layers, mut key) = self.write_layers(&mut key, &mut rubbish)?;
+        let by_path = || self.mounts.snapshot().ok()?.at_path(wanted).map(|mount| mount.id.clone());
+        let id = match layers.table().find(wanted).map(|layer| layer.id.clone()).or_else(by_path) {
+            Some(id) => LayerId::from_store(&id)?,
+            None => layers.table().resolve(wanted, "unmount")?.layer_id()?,
+        };
+        let (mut mounts, _key) = self.write_mounts(&mut layers, &mut key, &mut rubbish)?;
+        let mut held = Held { layers: &mut layers, mounts: &mut mounts };
+        let count = held.mounts.table().count(id.as_str());
+        match (release, count) {
+            (Release::IfMounted, 0) => Err(Error::new(Kind::LayerNotMounted, "unmount")
+                .at(self.gate.mount_point(&id))
+                .detail(format!("layer {id} has no mount that is counted"))),
+            (Release::One | Release::IfMounted, 2..) => {
+                let path = self.gate.mount_point(&id);
+                held.set_count(id.as_str(), &path, count - 1)?;
+                Ok(true)
+            }
+            _ => self.take_away(&mut held, &id, &mut rubbish).map(|()| false),
+        }
+    }
+
+    /// Takes away all counts and mounts of the layers.
+    pub(super) fn unmount_for_deletion(
+        &self,
+        layers: &mut LayersGuard<'_>,
+        key: &mut Key<'_, Layers>,
+        ids: &[LayerId],
+        rubbish: &mut Rubbish<'_>,
+    ) -> Result<()> {
+        let (mut mounts, _key) = self.write_mounts(layers, key, rubbish)?;
+        let mut held = Held { layers, mounts: &mut mounts };
+        for id in ids {
+            if held.mounts.table().count(id.as_str()) > 0 || self.is_mounted_here(&mut held, id)? {
+                self.take_away(&mut held, id, rubbish)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The layers that are counted as mounted, with their paths. Takes no lock.
+    pub fn mounted_layers(&self) -> Result<Vec<(String, PathBuf, u64)>> {
+        let table = self.mounts.snapshot()?;
+        Ok(table
+            .iter()
+            .map(|mount| (mount.id.clone(), PathBuf::from(&mount.path), mount.count.max(0) as u64))
+            .collect())
+    }
+
+    /// Holds the mount counts for writing, and takes away a mount that a dead process left uncounted.
+    pub(super) fn write_mounts<'g>(
+        &'g self,
+        layers: &mut LayersGuard<'_>,
+        key: &'g mut Key<'_, Layers>,
+        rubbish: &mut Rubbish<'_>,
+    ) -> Result<(MountsGuard<'g>, Key<'g, Mounts>)> {
+        let (mut mounts, key) = self.mounts.write(key, &self.wait)?;
+        if let Some(id) = self.left_mounting()? {
+            if let Ok(id) = LayerId::from_store(&id)
+                && mounts.table().count(id.as_str()) == 0
+            {
+                let mut token = mounting(layers, &mut mounts)?;
+                rubbish.add_mount(self.gate.mounting(&mut token)?.unmount(&id, Extent::All)?);
+            }
+            self.mounting_done()?;
+        }
+        Ok((mounts, key))
+    }
+
+    fn is_mounted_here(&self, held: &mut Held<'_, '_, '_>, id: &LayerId) -> Result<bool> {
+        self.gate.shared(&held.layers.shared())?.is_mounted(id)
+    }
+
+    /// Uncounts, then unmounts (R4).
+    fn take_away(&self, held: &mut Held<'_, '_, '_>, id: &LayerId, rubbish: &mut Rubbish<'_>) -> Result<()> {
+        let path = self.gate.mount_point(id);
+        let count = held.mounts.table().count(id.as_str());
+        self.say_mounting(id.as_str())?;
+        if count > 0 {
+            held.set_count(id.as_str(), &path, 0)?;
+        }
+        let unmounted = {
+            let mut token = mounting(held.layers, held.mounts)?;
+            self.gate.mounting(&mut token)?.unmount(id, Extent::All)
+        };
+        match unmounted {
+            Ok(detached) => rubbish.add_mount(detached),
+            Err(error) => {
+                held.set_count(id.as_str(), &path, count)?;
+                self.mounting_done()?;
+                return Err(error);
+            }
+        }
+        self.mounting_done()
+    }
+}
+
+impl Held<'_, '_, '_> {
+    fn set_count(&mut self, id: &str, path: &std::path::Path, count: u64) -> Result<()> {
+        let path = path.to_str().ok_or_else(|| {
+            Error::new(Kind::NotSupported, "count mount").at(path).detail("the path of the store is not UTF-8")
+        })?;
+        let table = self.mounts.table().with_count(id, path, count);
+        self.mounts.save(table, &[0])
+    }
+}

@@ -1,0 +1,35 @@
+//! How a store is opened.
+
+use std::path::PathBuf;
+
+use crate::lockfile::Wait;
+
+/// What survives a loss of power. Whatever is chosen, everything survives the death of a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Records are flushed, the content of layers isn't: after power loss a layer may be there with files missing or empty.
+    /// This is what the reference does.
+    None,
+    /// A layer's content is flushed before its record is: a layer that is there after power loss is whole.
+    #[default]
+    Layer,
+    /// As [`Durability::Layer`]; besides, every change of records is on disk when the call returns, its name included.
+    Strict,
+}
+
+/// Where a store is and how it is to be used.
+#[derive(Clone, Debug, Default)]
+pub struct StoreOptions {
+    /// The directory of everything that lasts.
+    pub graph_root: PathBuf,
+    /// The directory of what is gone after a reboot.
+    pub run_root: PathBuf,
+    /// The driver by name; `None` leaves the choice to the registry.
+    pub driver: Option<String>,
+    /// Options for drivers, `[driver.]key=value`.
+    pub driver_options: Vec<String>,
+    /// What survives a loss of power.
+    pub durability: Durability,
+    /// How long to wait for locks.
+    pub wait: Wait,
+}

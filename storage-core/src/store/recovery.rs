@@ -1,0 +1,177 @@
+//! What a writer puts right before it does anything else.
+//!
+//! Only holders of the exclusive lock come here (readers never repair). What died half-way is known from the intent, from
+//! records marked incomplete (the reference's way), or from a name that two layers have.
+
+use std::time::{Duration, Instant};
+
+use super::Store;
+use super::intent::Intent;
+use super::layers::{Edit, Layer, LayerTable, Location};
+use super::rubbish::Rubbish;
+use crate::error::{Kind, Result};
+use crate::ids::LayerId;
+use crate::locks::level::Layers;
+use crate::locks::{Kernel, Key, MayTake, ThreadKey, World, WriteGuard, temporary_path};
+use crate::task::Task;
+
+/// A hold of the layers for writing, with nothing left to put right.
+pub(super) type LayersGuard<'g> = WriteGuard<'g, Layers, LayerTable, Kernel>;
+
+/// What `gc` reclaimed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GcReport {
+    /// Places of staging and trash deleted.
+    pub reclaimed: u64,
+    /// Places that are in use, or could not be deleted.
+    pub left: u64,
+}
+
+impl Store {
+    /// Holds the layers for writing and puts right what a dead writer left. What is to be deleted goes into `rubbish`.
+    pub(super) fn write_layers<'g, K: MayTake<Layers>>(
+        &'g self,
+        key: &'g mut K,
+        rubbish: &mut Rubbish<'_>,
+    ) -> Result<(LayersGuard<'g>, Key<'g, Layers>)> {
+        let (mut guard, mut key) = self.layers.write(key, &self.wait)?;
+        self.recover(&mut guard, rubbish)?;
+        if self.left_mounting()?.is_some() {
+            let _ = self.write_mounts(&mut guard, &mut key, rubbish)?;
+        }
+        Ok((guard, key))
+    }
+
+    /// Reclaims what no living process uses: staging and trash. Never touches a mount. Holds `layers.lock` exclusively for a
+    /// moment, to finish what a dead writer began.
+    pub fn gc(&self, key: &mut ThreadKey, task: &Task) -> Result<GcReport> {
+        {
+            let mut rubbish = Rubbish::of(self);
+            let (_guard, _key) = self.write_layers(key, &mut rubbish)?;
+        }
+        let deadline = Instant::now() + Duration::from_hours(1);
+        let swept = self.gate.sweep(deadline, task)?;
+        let (reclaimed, left) = self.side_places().sweep(deadline, task)?;
+        Ok(GcReport { reclaimed: swept.reclaimed + reclaimed, left: swept.left + left })
+    }
+
+    fn recover(&self, guard: &mut LayersGuard<'_>, rubbish: &mut Rubbish<'_>) -> Result<()> {
+        for path in self.replaced_files() {
+            guard.world().unlink(&temporary_path(&path))?;
+        }
+        if let Some(intent) = self.last_words()? {
+            self.finish(guard, &intent, rubbish)?;
+            self.said_and_done()?;
+        }
+        if guard.table().needs_repair() {
+            self.repair(guard, rubbish)?;
+        }
+        Ok(())
+    }
+
+    /// Every file that only holders of the exclusive lock replace: what a dead one left half-written is nobody's.
+    fn replaced_files(&self) -> impl Iterator<Item = std::path::PathBuf> {
+        let (home, run_home) = (self.layers_home(), self.run_home());
+        let records = super::layers::FILES.map(|name| home.join(name));
+        records.into_iter().chain([self.intent_path(), self.mounting_path(), run_home.join("mountpoints.json")])
+    }
+
+    fn finish(&self, guard: &mut LayersGuard<'_>, intent: &Intent, rubbish: &mut Rubbish<'_>) -> Result<()> {
+        let next = self.next_tar_split();
+        match intent {
+            Intent::Create { id } => self.discard_unknown(guard, id, rubbish),
+            Intent::Delete { ids } => ids.iter().try_for_each(|id| self.discard_unknown(guard, id, rubbish)),
+            Intent::Replace { id, identity, record } => {
+                let layer_id = LayerId::from_store(id)?;
+                let shown = self.gate.shared(&guard.shared())?.identity(&layer_id);
+                let exchanged = shown.is_ok_and(|shown| shown == *identity);
+                match serde_json::from_str::<Layer>(record.get()) {
+                    Ok(record) if exchanged && guard.table().get(id).is_some() => {
+                        self.adopt_tar_split(&record)?;
+                        Self::save_replaced(guard, &record)
+                    }
+                    _ => guard.world().unlink(&next),
+                }
+            }
+        }
+    }
+
+    /// Removes all parts of a layer that has no record.
+    fn discard_unknown(&self, guard: &mut LayersGuard<'_>, id: &str, rubbish: &mut Rubbish<'_>) -> Result<()> {
+        if guard.table().get(id).is_some() {
+            return Ok(());
+        }
+        match LayerId::from_store(id) {
+            Ok(id) => self.discard_parts(guard, &id, rubbish),
+            // An id that can't be a file name has no parts.
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Takes away the tree, the tar-split and the big data of `id`, which has no record (any more).
+    pub(super) fn discard_parts(
+        &self,
+        guard: &mut LayersGuard<'_>,
+        id: &LayerId,
+        rubbish: &mut Rubbish<'_>,
+    ) -> Result<()> {
+        rubbish.add(self.gate.exclusive(&mut guard.exclusive())?.remove(id)?);
+        guard.world().unlink(&self.tar_split_path(id.as_str()))?;
+        rubbish.add(Box::new(self.side_places().trash(&self.data_dir(id.as_str()))?));
+        Ok(())
+    }
+
+    /// Deletes layers marked incomplete and saves what was put right while the table was read.
+    ///
+    /// A layer that can't be deleted keeps its mark, for the next writer; it keeps nobody from working with the others.
+    fn repair(&self, guard: &mut LayersGuard<'_>, rubbish: &mut Rubbish<'_>) -> Result<()> {
+        let incomplete: Vec<_> = guard.table().incomplete().to_vec();
+        let mut edit = Edit::of(guard.table());
+        for layer in incomplete {
+            let deleted = match layer.layer_id() {
+                // A complete record of the same id is not the incomplete one's to delete.
+                Ok(id) if guard.table().get(&layer.id).is_none() => self.discard_parts(guard, &id, rubbish),
+                _ => Ok(()),
+            };
+            match deleted {
+                Ok(()) => edit.remove_incomplete(&layer.id),
+                Err(error) if error.kind() == Kind::LockMisuse => return Err(error),
+                Err(_) => {}
+            }
+        }
+        if edit.is_empty() {
+            return Ok(());
+        }
+        let (table, changed) = edit.finish();
+        guard.save(table, &changed)
+    }
+
+    /// Where the tar-split of a replaced layer waits for the exchange.
+    pub(super) fn next_tar_split(&self) -> std::path::PathBuf {
+        self.layers_home().join("lamina-next.tar-split.gz")
+    }
+
+    /// Puts the waiting tar-split in place; none waiting means that the layer has none now.
+    pub(super) fn adopt_tar_split(&self, record: &Layer) -> Result<()> {
+        let (next, target) = (self.next_tar_split(), self.tar_split_path(&record.id));
+        match crate::fs::atomic::rename_over(&next, &target) {
+            Err(error) if error.kind() == Kind::NotFound => {
+                // Already adopted, or there is none: then the former one would describe the former content.
+                if record.diff_digest.is_empty() { Kernel::new().unlink(&target) } else { Ok(()) }
+            }
+            other => other,
+        }
+    }
+
+    /// Saves the record of a layer whose content was replaced.
+    pub(super) fn save_replaced(guard: &mut LayersGuard<'_>, record: &Layer) -> Result<()> {
+        let mut edit = Edit::of(guard.table());
+        edit.update(&record.id, |layer| {
+            let location: Location = layer.location;
+            let extra = std::mem::take(&mut layer.extra);
+            *layer = Layer { location, extra, raw: None, ..record.clone() };
+        });
+        let (table, changed) = edit.finish();
+        guard.save(table, &changed)
+    }
+}

@@ -1,0 +1,49 @@
+//! What is to be thrown away once the locks are released.
+
+use std::time::{Duration, Instant};
+
+use super::Store;
+use crate::driver::{Detached, Trash};
+use crate::task::Task;
+
+/// How long a writer reclaims what others left when they died.
+const SWEEP_FOR: Duration = Duration::from_millis(500);
+
+/// Trash, and mounts that have lost their path. It is declared before the guards, so that it is dropped after them: deleting
+/// and flushing wait for no lock and make nobody wait (R6).
+///
+/// What can't be deleted stays where it is, and the next writer or `gc` tries again.
+#[derive(Debug)]
+pub(super) struct Rubbish<'s> {
+    store: &'s Store,
+    trash: Vec<Box<dyn Trash>>,
+    detached: Vec<Detached>,
+}
+
+impl<'s> Rubbish<'s> {
+    pub(super) fn of(store: &'s Store) -> Self {
+        Rubbish { store, trash: Vec::new(), detached: Vec::new() }
+    }
+
+    pub(super) fn add(&mut self, trash: Box<dyn Trash>) {
+        self.trash.push(trash);
+    }
+
+    pub(super) fn add_mount(&mut self, detached: Detached) {
+        self.detached.push(detached);
+    }
+}
+
+impl Drop for Rubbish<'_> {
+    fn drop(&mut self) {
+        let task = Task::new("reclaim");
+        self.detached.clear();
+        for trash in self.trash.drain(..) {
+            let _ = trash.reclaim(&task);
+        }
+        let deadline = Instant::now() + SWEEP_FOR;
+        let _ = self.store.gate.sweep(deadline, &task);
+        let _ = self.store.side_places().sweep(deadline, &task);
+        self.store.layers.world().refill_reserve();
+    }
+}

@@ -1,0 +1,31 @@
+//! Shutting a store down: nothing stays mounted, and everybody notices.
+
+use super::Store;
+use super::rubbish::Rubbish;
+use crate::error::{Error, Kind, Result};
+use crate::ids::LayerId;
+use crate::locks::ThreadKey;
+
+impl Store {
+    /// Makes sure that no layer is mounted. With `force` all mounts are taken away; without, mounted layers make it fail
+    /// with [`Kind::LayerUsedByContainer`], and their ids are named. Returns the ids of the layers that were unmounted.
+    ///
+    /// Holds `storage.lock`, `layers.lock` and `mountpoints.lock` exclusively. Other processes notice by the record in
+    /// `storage.lock` and open their driver anew.
+    pub fn shutdown(&self, key: &mut ThreadKey, force: bool) -> Result<Vec<String>> {
+        let mut rubbish = Rubbish::of(self);
+        let (mut graph, mut key) = self.graph.write(key, &self.wait)?;
+        let (mut layers, mut key) = self.write_layers(&mut key, &mut rubbish)?;
+        let mounted: Vec<String> = self.mounts.snapshot()?.iter().map(|mount| mount.id.clone()).collect();
+        if !force && !mounted.is_empty() {
+            return Err(Error::new(Kind::LayerUsedByContainer, "shut down")
+                .at(&self.graph_root)
+                .detail(format!("mounted: {}", mounted.join(" ")))
+                .remedy("unmount them, or use --force"));
+        }
+        let ids = mounted.iter().map(|id| LayerId::from_store(id)).collect::<Result<Vec<_>>>()?;
+        self.unmount_for_deletion(&mut layers, &mut key, &ids, &mut rubbish)?;
+        graph.record_write()?;
+        Ok(mounted)
+    }
+}

@@ -1,0 +1,76 @@
+//! `drivers`: the survey, without opening a store.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+use storage_core::driver::{Candidate, Capability};
+
+use crate::app::Context;
+use crate::engine;
+use crate::stop::Outcome;
+
+pub(crate) const HELP: &str = "\
+Asks every driver of this program whether it can work on the root, and changes nothing there. The last line says which
+one a store on this root would get, and by which rule.";
+
+pub(crate) fn drivers(context: &mut Context) -> Outcome {
+    let registry = engine::registry()?;
+    let globals = &context.globals;
+    let candidates = registry.survey(&globals.graph_root, &globals.run_root, &globals.driver_options)?;
+    let choice =
+        registry.choose(&globals.graph_root, &globals.run_root, globals.driver.as_deref(), &globals.driver_options);
+    let (chosen, rule) = match &choice {
+        Ok(choice) => (Some(choice.descriptor.name), choice.reason.clone()),
+        Err(error) => (None, error.to_string()),
+    };
+    if context.json() {
+        let list: Vec<Value> = candidates.iter().map(as_json).collect();
+        return context.out.json(&json!({
+            "graphRoot": context.globals.graph_root,
+            "drivers": list,
+            "chosen": chosen,
+            "reason": rule,
+        }));
+    }
+    context.out.text(table(&candidates))?;
+    context.out.line("")?;
+    context.out.line(match chosen {
+        Some(name) => format!("A store on {} gets {name}: {rule}.", context.globals.graph_root.display()),
+        None => format!("A store on {} gets no driver: {rule}", context.globals.graph_root.display()),
+    })
+}
+
+/// One block a driver: its verdict and reason, then what it can do here.
+pub(crate) fn table(candidates: &[Candidate]) -> String {
+    let width = candidates.iter().map(|each| each.descriptor.name.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for each in candidates {
+        let verdict = if each.survey.usable { "works here  " } else { "not usable  " };
+        let prior = if each.prior { " (its layers are on this root)" } else { "" };
+        let _ = writeln!(text, "{:width$}  {verdict}{}{prior}", each.descriptor.name, each.survey.reason);
+        let can = capabilities(each);
+        if each.survey.usable && !can.is_empty() {
+            let _ = writeln!(text, "{:width$}  can         {}", "", can.join(", "));
+        }
+    }
+    text
+}
+
+/// One driver as JSON.
+pub(crate) fn as_json(each: &Candidate) -> Value {
+    json!({
+        "name": each.descriptor.name,
+        "version": each.descriptor.version,
+        "priority": each.descriptor.priority,
+        "automatic": each.descriptor.automatic,
+        "usable": each.survey.usable,
+        "reason": each.survey.reason,
+        "prior": each.prior,
+        "capabilities": capabilities(each),
+    })
+}
+
+fn capabilities(each: &Candidate) -> Vec<&'static str> {
+    let has = |capability: &&Capability| each.survey.capabilities.has(**capability);
+    Capability::ALL.iter().filter(has).map(|capability| capability.name()).collect()
+}

@@ -1,0 +1,47 @@
+//! `gc`, `wipe`, `shutdown`.
+
+use crate::app::Context;
+use crate::engine;
+use crate::flags::Flag;
+use crate::stop::Outcome;
+
+pub(crate) const GC_HELP: &str = "\
+Reclaims what processes left when they died, and places of the driver that no record knows. Unlike the reference's it
+unmounts nothing, and it takes only what Lamina or the reference can have made.";
+pub(crate) const SHUTDOWN_HELP: &str = "\
+Refused while a layer is mounted; with --force all are unmounted first.";
+pub(crate) const WIPE_HELP: &str = "Deletes every layer of the store, without asking.";
+
+pub(crate) const SHUTDOWN_FLAGS: &[Flag] =
+    &[Flag::switch(&["--force", "-f"], "Unmount mounted layers first"), super::JSON];
+
+pub(crate) fn gc(context: &mut Context) -> Outcome {
+    let (store, mut key) = engine::open(context)?;
+    let work = context.work("gc");
+    store.gc(&mut key, &work.task)?;
+    drop(work);
+    done(context)
+}
+
+pub(crate) fn wipe(context: &mut Context) -> Outcome {
+    let (store, mut key) = engine::open(context)?;
+    store.wipe(&mut key)?;
+    done(context)
+}
+
+pub(crate) fn shutdown(context: &mut Context) -> Outcome {
+    let (store, mut key) = engine::open(context)?;
+    if let Err(error) = store.shutdown(&mut key, context.flags.on("--force")) {
+        if context.json() {
+            // The reference encodes an error without public fields.
+            context.out.line("{}")?;
+        }
+        return Err(error.into());
+    }
+    done(context)
+}
+
+/// The reference's JSON for "nothing to say" is an empty string.
+fn done(context: &mut Context) -> Outcome {
+    if context.json() { context.out.json(&"") } else { Ok(()) }
+}

@@ -1,0 +1,404 @@
+//! The verbs: one table says their names, arguments and flags; a file for each, or for each noun with short verbs.
+
+mod apply;
+mod changes;
+mod create;
+mod data;
+mod delete;
+mod diff;
+mod drivers;
+mod exists;
+mod house;
+pub(crate) mod later;
+mod layer;
+mod layers;
+mod metadata;
+mod mount;
+mod names;
+mod status;
+mod tree;
+mod unshare;
+
+use crate::app::{CHANGES, Context, READS};
+use crate::flags::Flag;
+use crate::signals::Patience;
+use crate::stop::Outcome;
+use crate::tour;
+
+pub(crate) use drivers::{as_json as survey_json, table as survey_table};
+
+/// Which namespaces a verb runs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Namespace {
+    /// Those it was started in.
+    None,
+    /// An ordinary user's own user namespace.
+    User,
+    /// That, and a mount namespace from which nothing reaches others.
+    PrivateMounts,
+}
+
+/// One verb.
+#[derive(Debug)]
+pub(crate) struct Verb {
+    /// What it is called; the first name is the one that help shows.
+    pub(crate) names: &'static [&'static str],
+    /// Its arguments, for the usage line.
+    pub(crate) arguments: &'static str,
+    /// One line of help.
+    pub(crate) summary: &'static str,
+    /// More help.
+    pub(crate) more: &'static str,
+    /// The least and the greatest number of arguments.
+    pub(crate) count: (usize, usize),
+    /// Its own flags.
+    pub(crate) flags: &'static [Flag],
+    /// Where it runs.
+    pub(crate) namespace: Namespace,
+    /// How it takes a signal; none: at once, as by default.
+    pub(crate) stops: Option<Patience>,
+    /// What it does.
+    pub(crate) action: fn(&mut Context) -> Outcome,
+}
+
+/// No bound on the number of arguments.
+const MANY: usize = usize::MAX;
+
+const JSON: Flag = Flag::switch(&["--json", "-j"], "Prefer JSON output");
+
+/// A short verb without flags but `--json`.
+const PLAIN: Verb = Verb {
+    names: &[],
+    arguments: "[options [...]]",
+    summary: "",
+    more: "",
+    count: (0, 0),
+    flags: &[JSON],
+    namespace: Namespace::User,
+    stops: None,
+    action: |_| Ok(()),
+};
+
+/// All verbs, in the order in which help lists them.
+pub(crate) const VERBS: &[Verb] = &[
+    Verb {
+        names: &["tour"],
+        summary: "Show on this machine what a layer store does, with every driver that works here",
+        more: tour::HELP,
+        flags: tour::FLAGS,
+        namespace: Namespace::PrivateMounts,
+        stops: CHANGES,
+        action: tour::tour,
+        ..PLAIN
+    },
+    Verb {
+        names: &["drivers"],
+        summary: "Tell which drivers work on this root, why, and which one would be chosen",
+        more: drivers::HELP,
+        action: drivers::drivers,
+        ..PLAIN
+    },
+    Verb {
+        names: &["create-layer", "createlayer"],
+        arguments: "[options [...]] [parentLayerNameOrID]",
+        summary: "Create a new layer",
+        more: create::HELP,
+        count: (0, 1),
+        flags: create::CREATE_FLAGS,
+        stops: CHANGES,
+        action: create::create_layer,
+        ..PLAIN
+    },
+    Verb {
+        names: &["import-layer", "importlayer"],
+        arguments: "[options [...]] [parentLayerNameOrID]",
+        summary: "Import a new layer",
+        more: create::IMPORT_HELP,
+        count: (0, 1),
+        flags: create::IMPORT_FLAGS,
+        stops: CHANGES,
+        action: create::import_layer,
+        ..PLAIN
+    },
+    Verb {
+        names: &["delete"],
+        arguments: "[options [...]] LayerNameOrID [...]",
+        summary: "Delete a layer, with safety checks",
+        more: delete::DELETE_HELP,
+        count: (1, MANY),
+        stops: CHANGES,
+        action: delete::delete,
+        ..PLAIN
+    },
+    Verb {
+        names: &["delete-layer", "deletelayer"],
+        arguments: "[options [...]] LayerNameOrID [...]",
+        summary: "Delete a layer, with safety checks",
+        count: (1, MANY),
+        stops: CHANGES,
+        action: delete::delete,
+        ..PLAIN
+    },
+    Verb {
+        names: &["changes"],
+        arguments: "[options [...]] layerNameOrID [referenceLayerNameOrID]",
+        summary: "Compare two layers",
+        more: changes::HELP,
+        count: (1, 2),
+        stops: READS,
+        action: changes::changes,
+        ..PLAIN
+    },
+    Verb {
+        names: &["diffsize", "diff-size"],
+        arguments: "[options [...]] layerNameOrID [referenceLayerNameOrID]",
+        summary: "Compare two layers",
+        more: changes::SIZE_HELP,
+        count: (1, 2),
+        flags: &[],
+        stops: READS,
+        action: changes::diff_size,
+        ..PLAIN
+    },
+    Verb {
+        names: &["diff"],
+        arguments: "[options [...]] layerNameOrID [referenceLayerNameOrID]",
+        summary: "Compare two layers",
+        more: diff::HELP,
+        count: (1, 2),
+        flags: diff::FLAGS,
+        stops: READS,
+        action: diff::diff,
+        ..PLAIN
+    },
+    Verb {
+        names: &["applydiff", "apply-diff"],
+        arguments: "[options [...]] layerNameOrID",
+        summary: "Apply a diff to a layer",
+        more: apply::HELP,
+        count: (1, 1),
+        flags: apply::FLAGS,
+        stops: CHANGES,
+        action: apply::apply_diff,
+        ..PLAIN
+    },
+    Verb {
+        names: &["exists"],
+        arguments: "[options [...]] LayerNameOrID [...]",
+        summary: "Check if a layer exists",
+        more: exists::HELP,
+        count: (1, MANY),
+        flags: exists::FLAGS,
+        action: exists::exists,
+        ..PLAIN
+    },
+    Verb {
+        names: &["layer"],
+        arguments: "[options [...]] layerNameOrID [...]",
+        summary: "Examine a layer",
+        count: (1, MANY),
+        action: layer::layer,
+        ..PLAIN
+    },
+    Verb {
+        names: &["list-layer-data", "listlayerdata"],
+        arguments: "[options [...]] layerNameOrID",
+        summary: "List data items that are attached to a layer",
+        count: (1, 1),
+        action: data::list,
+        ..PLAIN
+    },
+    Verb {
+        names: &["get-layer-data", "getlayerdata"],
+        arguments: "[options [...]] layerNameOrID dataName",
+        summary: "Get data that is attached to a layer",
+        more: data::GET_HELP,
+        count: (2, 2),
+        flags: data::GET_FLAGS,
+        action: data::get,
+        ..PLAIN
+    },
+    Verb {
+        names: &["set-layer-data", "setlayerdata"],
+        arguments: "[options [...]] layerNameOrID dataName",
+        summary: "Set data that is attached to a layer",
+        more: data::SET_HELP,
+        count: (2, 2),
+        flags: data::SET_FLAGS,
+        stops: CHANGES,
+        action: data::set,
+        ..PLAIN
+    },
+    Verb { names: &["layers"], summary: "List layers", flags: layers::FLAGS, action: layers::layers, ..PLAIN },
+    Verb {
+        names: &["storage-layers"],
+        summary: "List storage layers",
+        more: "The places that the driver has, also those that no record knows.",
+        action: layers::storage_layers,
+        ..PLAIN
+    },
+    Verb {
+        names: &["metadata"],
+        arguments: "[options [...]] LayerNameOrID [...]",
+        summary: "Retrieve layer metadata",
+        count: (1, MANY),
+        flags: metadata::FLAGS,
+        action: metadata::metadata,
+        ..PLAIN
+    },
+    Verb {
+        names: &["set-metadata", "setmetadata"],
+        arguments: "[options [...]] layerNameOrID",
+        summary: "Set layer metadata",
+        count: (1, 1),
+        flags: metadata::SET_FLAGS,
+        action: metadata::set_metadata,
+        ..PLAIN
+    },
+    Verb {
+        names: &["mount"],
+        arguments: "[options [...]] LayerNameOrID [...]",
+        summary: "Mount a layer",
+        more: mount::MOUNT_HELP,
+        count: (1, MANY),
+        flags: mount::MOUNT_FLAGS,
+        action: mount::mount,
+        ..PLAIN
+    },
+    Verb {
+        names: &["unmount", "umount"],
+        arguments: "[options [...]] LayerNameOrID [...]",
+        summary: "Unmount a layer",
+        more: mount::UNMOUNT_HELP,
+        count: (1, MANY),
+        flags: mount::UNMOUNT_FLAGS,
+        action: mount::unmount,
+        ..PLAIN
+    },
+    Verb {
+        names: &["mounted"],
+        arguments: "[options [...]] LayerNameOrID [...]",
+        summary: "Check if a file system is mounted",
+        count: (1, MANY),
+        action: mount::mounted,
+        ..PLAIN
+    },
+    Verb {
+        names: &["get-names", "getnames"],
+        arguments: "[options [...]] LayerNameOrID",
+        summary: "Get layer name or names",
+        count: (1, 1),
+        action: names::get,
+        ..PLAIN
+    },
+    Verb {
+        names: &["add-names", "addnames"],
+        arguments: "[options [...]] LayerNameOrID",
+        summary: "Add layer name or names",
+        count: (1, 1),
+        flags: names::FLAGS,
+        action: names::add,
+        ..PLAIN
+    },
+    Verb {
+        names: &["remove-names", "removenames"],
+        arguments: "[options [...]] LayerNameOrID",
+        summary: "Remove layer name or names",
+        count: (1, 1),
+        flags: names::FLAGS,
+        action: names::remove,
+        ..PLAIN
+    },
+    Verb {
+        names: &["set-names", "setnames"],
+        arguments: "[options [...]] LayerNameOrID",
+        summary: "Set layer name or names",
+        count: (1, 1),
+        flags: names::FLAGS,
+        action: names::set,
+        ..PLAIN
+    },
+    Verb {
+        names: &["gc"],
+        summary: "Perform garbage collection",
+        more: house::GC_HELP,
+        stops: CHANGES,
+        action: house::gc,
+        ..PLAIN
+    },
+    Verb {
+        names: &["shutdown"],
+        summary: "Shut down layer storage",
+        more: house::SHUTDOWN_HELP,
+        flags: house::SHUTDOWN_FLAGS,
+        action: house::shutdown,
+        ..PLAIN
+    },
+    Verb {
+        names: &["status"],
+        summary: "Check on graph driver status",
+        more: "Text goes to standard error, as with the reference; --json goes to standard output.",
+        action: status::status,
+        ..PLAIN
+    },
+    Verb {
+        names: &["unshare"],
+        arguments: "[command [...]]",
+        summary: "Run a command in a user namespace",
+        more: unshare::HELP,
+        count: (0, MANY),
+        flags: &[],
+        action: unshare::unshare,
+        ..PLAIN
+    },
+    Verb {
+        names: &["version"],
+        summary: "Return lamina version information",
+        namespace: Namespace::None,
+        action: status::version,
+        ..PLAIN
+    },
+    Verb {
+        names: &["config"],
+        arguments: "[options [...]]",
+        summary: "Print storage library configuration as JSON",
+        more: status::CONFIG_HELP,
+        count: (0, 1),
+        flags: &[],
+        namespace: Namespace::None,
+        action: status::config,
+        ..PLAIN
+    },
+    Verb {
+        names: &["wipe"],
+        summary: "Wipe all layers",
+        more: house::WIPE_HELP,
+        stops: CHANGES,
+        action: house::wipe,
+        ..PLAIN
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::globals;
+
+    #[test]
+    fn names_of_verbs_and_of_their_flags_are_distinct() {
+        let mut verbs: Vec<&str> = VERBS.iter().flat_map(|verb| verb.names).copied().chain(later::names()).collect();
+        let all = verbs.len();
+        verbs.sort_unstable();
+        verbs.dedup();
+        assert_eq!(verbs.len(), all, "a name means two verbs");
+        for verb in VERBS {
+            let mut flags: Vec<&str> =
+                verb.flags.iter().chain(globals::FLAGS).flat_map(|flag| flag.names).copied().collect();
+            let all = flags.len();
+            flags.sort_unstable();
+            flags.dedup();
+            assert_eq!(flags.len(), all, "a name means two flags of {}", verb.names[0]);
+            assert!(!verb.summary.is_empty(), "{} has no help", verb.names[0]);
+        }
+    }
+}

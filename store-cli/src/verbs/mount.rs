@@ -1,0 +1,133 @@
+//! `mount`, `unmount`, `mounted`.
+
+use serde::Serialize;
+use storage_core::driver::MountOptions;
+use storage_core::{Error, Kind, Result};
+
+use crate::app::Context;
+use crate::engine::{self, Release, Store, ThreadKey};
+use crate::flags::Flag;
+use crate::output::complain;
+use crate::stop::{Outcome, Stop};
+use crate::userns;
+
+pub(crate) const MOUNT_HELP: &str = "\
+Prints the path at which each layer is mounted, and an empty line for one that can't be. Every mount counts: as many
+unmounts end it. An ordinary user runs it inside `lamina unshare`, because a mount ends with its namespace.";
+pub(crate) const UNMOUNT_HELP: &str = "\
+Gives back one mount of each layer. With --if-mounted a layer that isn't mounted is an error (the look and the act are
+one: two releases never end three mounts); without it, as with the reference, it is none.";
+
+pub(crate) const MOUNT_FLAGS: &[Flag] = &[
+    Flag::list(&["--opt", "-o"], "Mount options, comma-separated"),
+    Flag::value(&["--label", "-l"], "Mount Label"),
+    Flag::switch(&["--ro", "--read-only", "-r"], "Mount image readonly").later("images"),
+    super::JSON,
+];
+pub(crate) const UNMOUNT_FLAGS: &[Flag] = &[
+    Flag::switch(&["--force", "-f"], "End all mounts of the layer"),
+    Flag::switch(&["--if-mounted"], "Fail when the layer is not mounted"),
+    super::JSON,
+];
+
+#[derive(Serialize)]
+struct Mounted {
+    id: String,
+    mountpoint: String,
+    error: String,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    id: String,
+    error: String,
+}
+
+pub(crate) fn mount(context: &mut Context) -> Outcome {
+    let (store, mut key) = engine::open(context)?;
+    let options = MountOptions {
+        options: context.flags.list("--opt").iter().flat_map(|words| words.split(',')).map(str::to_owned).collect(),
+        label: context.flags.value("--label").unwrap_or_default().to_owned(),
+        ..MountOptions::default()
+    };
+    let mut answers = Vec::new();
+    let mut failure = None;
+    for name in &context.args {
+        let path = mount_one(&store, &mut key, name, &options);
+        if let Err(error) = &path {
+            failure.get_or_insert(error.kind().code());
+        }
+        let error = path.as_ref().err().map(ToString::to_string).unwrap_or_default();
+        let mountpoint = path.map(|path| path.display().to_string()).unwrap_or_default();
+        answers.push(Mounted { id: name.clone(), mountpoint, error });
+    }
+    if context.json() {
+        context.out.json(&answers)?;
+    } else {
+        for answer in &answers {
+            if !answer.error.is_empty() {
+                complain(format_args!("{} while mounting {}", answer.error, answer.id));
+            }
+            context.out.line(&answer.mountpoint)?;
+        }
+    }
+    failure.map_or(Ok(()), |code| Err(Stop::Reported(code)))
+}
+
+fn mount_one(store: &Store, key: &mut ThreadKey, name: &str, options: &MountOptions) -> Result<std::path::PathBuf> {
+    if userns::is_entered_for_this_command() && engine::mounts_in_kernel(store) {
+        return Err(Error::new(Kind::NotSupported, "mount layer")
+            .detail(format!("the mount of {name:?} would end with this command"))
+            .remedy("run `lamina unshare` first, and mount inside it"));
+    }
+    store.mount(key, name, options)
+}
+
+pub(crate) fn unmount(context: &mut Context) -> Outcome {
+    let release = match (context.flags.on("--force"), context.flags.on("--if-mounted")) {
+        (true, _) => Release::Force,
+        (false, true) => Release::IfMounted,
+        (false, false) => Release::One,
+    };
+    let (store, mut key) = engine::open(context)?;
+    answer_each(context, ("while unmounting", ""), |name| {
+        let still = store.unmount(&mut key, name, release)?;
+        Ok((!still).then(|| format!("{name} mountpoint unmounted")))
+    })
+}
+
+pub(crate) fn mounted(context: &mut Context) -> Outcome {
+    let (store, _key) = engine::open(context)?;
+    answer_each(context, ("checking if", " is mounted"), |name| {
+        Ok((store.mounted(name)? > 0).then(|| format!("{name} mounted")))
+    })
+}
+
+/// Does `act` for every argument and prints what it says; the reference prints that before the JSON, too.
+fn answer_each(
+    context: &mut Context,
+    (before, after): (&str, &str),
+    mut act: impl FnMut(&str) -> Result<Option<String>>,
+) -> Outcome {
+    let mut answers = Vec::new();
+    let mut failure = None;
+    for name in &context.args {
+        let mut error = String::new();
+        match act(name) {
+            Ok(said) => said.iter().try_for_each(|said| context.out.line(said))?,
+            Err(failed) => {
+                failure.get_or_insert(failed.kind().code());
+                error = failed.to_string();
+            }
+        }
+        answers.push(Answer { id: name.clone(), error });
+    }
+    if context.flags.on("--json") {
+        context.out.json(&answers)?;
+    } else {
+        for answer in answers.iter().filter(|answer| !answer.error.is_empty()) {
+            complain(format_args!("{} {before} {}{after}", answer.error, answer.id));
+        }
+    }
+    failure.map_or(Ok(()), |code| Err(Stop::Reported(code)))
+}

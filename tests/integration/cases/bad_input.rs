@@ -1,0 +1,499 @@
+//! Bad input: one clear line, an exit code that isn't zero, and the store as before.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use integration::archive::{self, RawTar};
+use integration::case::{Case, case};
+use integration::store::{Ended, Store, end, id};
+use integration::{Outcome, Scratch, invariants, machine, scratch as disks, tree};
+
+pub(crate) const CASES: &[Case] = &[
+    case("bad_input::truncated_archive::overlay", 60, |s| truncated(s, "overlay")),
+    case("bad_input::truncated_archive::vfs", 60, |s| truncated(s, "vfs")),
+    case("bad_input::corrupt_archive::overlay", 60, |s| corrupt(s, "overlay")),
+    case("bad_input::corrupt_archive::vfs", 60, |s| corrupt(s, "vfs")),
+    case("bad_input::junk_with_the_magic_of_each_compression::overlay", 60, |s| junk(s, "overlay")),
+    case("bad_input::junk_with_the_magic_of_each_compression::vfs", 60, |s| junk(s, "vfs")),
+    case("bad_input::escape_by_dot_dot::overlay", 60, |s| dot_dot(s, "overlay")),
+    case("bad_input::escape_by_dot_dot::vfs", 60, |s| dot_dot(s, "vfs")),
+    case("bad_input::absolute_name::overlay", 60, |s| absolute(s, "overlay")),
+    case("bad_input::absolute_name::vfs", 60, |s| absolute(s, "vfs")),
+    case("bad_input::escape_by_symlink::overlay", 60, |s| by_symlink(s, "overlay")),
+    case("bad_input::escape_by_symlink::vfs", 60, |s| by_symlink(s, "vfs")),
+    case("bad_input::escape_by_hard_link::overlay", 60, |s| by_hard_link(s, "overlay")),
+    case("bad_input::escape_by_hard_link::vfs", 60, |s| by_hard_link(s, "vfs")),
+    case("bad_input::escape_by_whiteout::overlay", 60, |s| by_whiteout(s, "overlay")),
+    case("bad_input::escape_by_whiteout::vfs", 60, |s| by_whiteout(s, "vfs")),
+    case("bad_input::duplicate_entries::overlay", 60, |s| duplicates(s, "overlay")),
+    case("bad_input::duplicate_entries::vfs", 60, |s| duplicates(s, "vfs")),
+    case("bad_input::unknown_layer::overlay", 60, |s| unknown_layer(s, "overlay")),
+    case("bad_input::unknown_layer::vfs", 60, |s| unknown_layer(s, "vfs")),
+    case("bad_input::missing_parent::overlay", 60, |s| missing_parent(s, "overlay")),
+    case("bad_input::missing_parent::vfs", 60, |s| missing_parent(s, "vfs")),
+    case("bad_input::duplicate_id_or_name::overlay", 60, |s| duplicate_id(s, "overlay")),
+    case("bad_input::duplicate_id_or_name::vfs", 60, |s| duplicate_id(s, "vfs")),
+    case("bad_input::id_with_slash_or_dots::overlay", 60, |s| bad_id(s, "overlay")),
+    case("bad_input::id_with_slash_or_dots::vfs", 60, |s| bad_id(s, "vfs")),
+    case("bad_input::id_with_slash_or_dots_in_the_store::overlay", 60, |s| bad_id_inside(s, "overlay")),
+    case("bad_input::parent_that_is_deleted::overlay", 60, |s| parent_in_use(s, "overlay")),
+    case("bad_input::parent_that_is_deleted::vfs", 60, |s| parent_in_use(s, "vfs")),
+    case("bad_input::read_only_root::overlay", 60, |s| read_only_root(s, "overlay")),
+    case("bad_input::read_only_root::vfs", 60, |s| read_only_root(s, "vfs")),
+    case("bad_input::missing_root::overlay", 60, |s| missing_root(s, "overlay")),
+    case("bad_input::damaged_json::overlay", 60, |s| damaged_json(s, "overlay")),
+    case("bad_input::damaged_json::vfs", 60, |s| damaged_json(s, "vfs")),
+    case("bad_input::lock_file_that_may_not_be_opened::overlay", 60, |s| forbidden_lock(s, "overlay")),
+    case("bad_input::lock_file_that_may_not_be_opened::vfs", 60, |s| forbidden_lock(s, "vfs")),
+    case("bad_input::missing_archive::overlay", 60, |s| missing_archive(s, "overlay")),
+    case("bad_input::unknown_verb_and_flag", 60, unknown_words),
+];
+
+/// All of a store that must stay as it was.
+pub(crate) fn sight(store: &Store) -> Vec<String> {
+    let driver = store.driver;
+    let mut all = Vec::new();
+    for dir in [store.layers_dir(), store.run_layers_dir(), store.root.join(format!("{driver}-images"))] {
+        for name in ["layers.json", "volatile-layers.json", "mountpoints.json", "images.json"] {
+            if let Ok(text) = fs::read_to_string(dir.join(name)) {
+                all.push(format!("{name}: {text}"));
+            }
+        }
+    }
+    // Places for staging come into being with the first use and stay, empty; a lock file's times are nobody's promise;
+    // of JSON files the content counts, and the reference makes its device node anew each time.
+    let passing = |line: &String| {
+        let name = line.split(' ').next().unwrap_or_default();
+        let place = name.ends_with("tempdirs") || name.ends_with("-layers/tmp") || name.ends_with("overlay/staging");
+        place || [".lock", ".json", "backingFsBlockDev"].iter().any(|end| name.ends_with(end))
+    };
+    all.extend(tree::listing(&store.root).into_iter().filter(|line| !passing(line)));
+    all
+}
+
+/// Fails unless the call is refused as it must be. Gives the line that it wrote.
+#[track_caller]
+pub(crate) fn refused(store: &Store, before: &[String], args: &[&str], words: &[&str]) -> String {
+    let ended = store.run(args);
+    let line = one_line(&ended, words);
+    let after = sight(store);
+    let changed: Vec<_> = after.iter().filter(|line| !before.contains(line)).collect();
+    let gone: Vec<_> = before.iter().filter(|line| !after.contains(line)).collect();
+    assert!(changed.is_empty() && gone.is_empty(), "the store isn't as before {args:?}\nnow: {changed:#?}\nwas: {gone:#?}");
+    let held = invariants::held_locks(store);
+    assert!(held.is_empty(), "held after {args:?}: {held:?}");
+    line
+}
+
+/// Fails unless a call failed with exactly one line on standard error that has all the words.
+#[track_caller]
+fn one_line(ended: &Ended, words: &[&str]) -> String {
+    assert!(!ended.output.status.success(), "it was accepted: {}", ended.describe());
+    assert!(ended.output.status.code().is_some_and(|code| code != 101), "it died: {}", ended.describe());
+    let line = ended.stderr();
+    if machine::stand_in() {
+        return line; // the reference has other words, and more of them
+    }
+    assert!(line.ends_with('\n') && line.lines().count() == 1, "not one line: {}", ended.describe());
+    for word in words {
+        assert!(line.to_lowercase().contains(&word.to_lowercase()), "the line lacks {word:?}: {}", ended.describe());
+    }
+    assert!(!line.contains("panicked"), "it panicked: {}", ended.describe());
+    line
+}
+
+/// A store with a base layer and a child, and what it looks like.
+fn prepare(scratch: &Scratch, driver: &'static str) -> (Store, Vec<String>) {
+    let store = Store::new(scratch, "store", driver);
+    let archive = archive::small(scratch.path(), "small", 10, 1000);
+    store.import(&id("base"), None, &archive);
+    store.ok(&["create-layer", "-i", &id("child"), "-n", "taken", &id("base")]);
+    let before = sight(&store);
+    (store, before)
+}
+
+/// An archive that is refused by import, as base and as child, and by applydiff.
+#[track_caller]
+fn refused_archive(store: &Store, before: &[String], archive: &Path, words: &[&str]) {
+    let file = archive.to_str().expect("a printable path");
+    let new = id("never there");
+    refused(store, before, &["import-layer", "-i", &new, "-f", file], words);
+    refused(store, before, &["import-layer", "-i", &new, "-f", file, &id("base")], words);
+    refused(store, before, &["applydiff", "-f", file, &id("child")], words);
+}
+
+fn packed(scratch: &Scratch) -> Result<Vec<PathBuf>, integration::Skip> {
+    let tree = scratch.make("noise");
+    let mut state = 1_u64;
+    for number in 0..30 {
+        // Content that doesn't compress, so that damage in the middle meets data of every compression.
+        let noise = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state.to_be_bytes()[0]
+        });
+        let noise: Vec<u8> = noise.take(20_000).collect();
+        archive::put(&tree, &format!("file{number}"), noise);
+    }
+    let plain = scratch.join("noise.tar");
+    archive::pack(&tree, &plain, "pax");
+    let mut all = vec![plain.clone()];
+    for (program, _) in archive::COMPRESSIONS {
+        all.push(archive::compress(&plain, program)?);
+    }
+    Ok(all)
+}
+
+fn truncated(scratch: &Scratch, driver: &'static str) -> Outcome {
+    let (store, before) = prepare(scratch, driver);
+    for archive in packed(scratch)? {
+        let bytes = fs::read(&archive).expect("read an archive");
+        for length in [300, bytes.len() / 2 + 100, bytes.len() - if archive.ends_with("noise.tar") { 15_000 } else { 5 }] {
+            let short = scratch.join("short");
+            fs::write(&short, &bytes[..length]).expect("write a part of an archive");
+            refused_archive(&store, &before, &short, &[]);
+        }
+    }
+    Ok(())
+}
+
+fn corrupt(scratch: &Scratch, driver: &'static str) -> Outcome {
+    let (store, before) = prepare(scratch, driver);
+    for archive in packed(scratch)? {
+        let mut bytes = fs::read(&archive).expect("read an archive");
+        if archive.extension().is_some_and(|name| name == "tar") {
+            // Only headers of a plain archive have a checksum: damage the last one that names a file.
+            let name = bytes.windows(8).rposition(|window| window == b"./file9\0").expect("the archive has file9");
+            bytes[name + 110] ^= 0x55;
+        } else {
+            let middle = bytes.len() / 2;
+            bytes[middle..middle + 64].iter_mut().for_each(|byte| *byte ^= 0x5a);
+        }
+        let damaged = scratch.join("damaged");
+        fs::write(&damaged, bytes).expect("write a damaged archive");
+        refused_archive(&store, &before, &damaged, &[]);
+    }
+    Ok(())
+}
+
+fn junk(scratch: &Scratch, driver: &'static str) -> Outcome {
+    let (store, before) = prepare(scratch, driver);
+    let magics: [&[u8]; 6] =
+        [b"", b"BZh9", &[0x1f, 0x8b, 8], &[0xfd, b'7', b'z', b'X', b'Z', 0], &[0x28, 0xb5, 0x2f, 0xfd], &[0x50, 0x2a, 0x4d, 0x18]];
+    for magic in magics {
+        let mut bytes = magic.to_vec();
+        bytes.extend((0..100_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 13) as u8));
+        let file = scratch.join("junk");
+        fs::write(&file, bytes).expect("write junk");
+        refused_archive(&store, &before, &file, &[]);
+    }
+    Ok(())
+}
+
+/// Everything outside of the store that an escape could reach, for comparison.
+fn outside(scratch: &Scratch) -> PathBuf {
+    let outside = scratch.make("outside");
+    fs::write(outside.join("victim"), "untouched").expect("write a file");
+    outside
+}
+
+#[track_caller]
+fn nothing_escaped(scratch: &Scratch, before: &[String]) {
+    assert_eq!(tree::listing(&scratch.join("outside")), before, "nothing outside of the layer changed");
+    let names: Vec<String> = tree::listing(scratch.path());
+    let escaped: Vec<_> = names.iter().filter(|line| line.contains("escaped")).collect();
+    assert!(escaped.is_empty(), "written outside: {escaped:?}");
+    assert!(!Path::new("/escaped").exists(), "written at the root of the machine");
+}
+
+fn dot_dot(scratch: &Scratch, driver: &'static str) -> Outcome {
+    let (store, before) = prepare(scratch, driver);
+    outside(scratch);
+    let safe = tree::listing(&scratch.join("outside"));
+    for name in ["../escaped", "../../../../outside/escaped", "dir/../../escaped", "./../escaped", ".."] {
+        let file = RawTar::new().directory("dir/").file(name, "x").write(&scratch.join("bad.tar"));
+        refused_archive(&store, &before, &file, &["escape"]);
+        nothing_escaped(scratch, &safe);
+    }
+    Ok(())
+}
+
+fn absolute(scratch: &Scratch, driver: &'static str) -> Outcome {
+    let (store, before) = prepare(scratch, driver);
+    let victim = outside(scratch);
+    let safe = tree::listing(&scratch.join("outside"));
+    let target = victim.join("escaped").display().to_string();
+    let file = RawTar::new().file(&target, "x").write(&scratch.join("bad.tar"));
+    refused_archive(&store, &before, &file, &["escape"]);
+    nothing_escaped(scratch, &safe);
+    Ok(())
+}
+
+fn by_symlink(scratch: &Scratch, driver: &'static str) -> Outcome {
+    let (store, before) = prepare(scratch, driver);
+    let victim = outside(scratch);
+    let safe = tree::listing(&scratch.join("outside"));
+    let absolute = victim.display().to_string();
+    for target in [absolute.as_str(), "../../../../outside", "../../../../../../../../../../../../../../../.."] {
+        let file = RawTar::new().symlink("way", target).file("way/escaped", "x").write(&scratch.join("bad.tar"));
+        refused_archive(&store, &before, &file, &["escape"]);
+        nothing_escaped(scratch, &safe);
+    }
+    Ok(())
+}
+
+fn by_hard_link(scratch: &Scratch, driver: &'static str) -> Outcome {
+    let (store, before) = prepare(scratch, driver);
+    let victim = outside(scratch).join("victim").display().to_string();
+    let safe = tree::listing(&scratch.join("outside"));
+    for target in [victim.as_str(), "../../../../outside/victim", "dir/../../../../../outside/victim"] {
+        let tar = RawTar::new().directory("dir/").hard_link("name", target).file("name", "changed");
+        let file = tar.write(&scratch.join("bad.tar"));
+        refused_archive(&store, &before, &file, &[]);
+        nothing_escaped(scratch, &safe);
+    }
+    let through = RawTar::new().symlink("way", "/").hard_link("name", &format!("way{victim}"));
+    refused_archive(&store, &before, &through.write(&scratch.join("bad.tar")), &[]);
+    nothing_escaped(scratch, &safe);
+    Ok(())
+}
+
+fn by_whiteout(scratch: &Scratch, driver: &'static str) -> Outcome {
+    let (store, before) = prepare(scratch, driver);
+    let victim = outside(scratch);
+    let safe = tree::listing(&scratch.join("outside"));
+    let way = victim.display().to_string();
+    for name in ["../../../../outside/.wh.victim", "way/.wh.victim", "way/.wh..wh..opq"] {
+        let file = RawTar::new().symlink("way", &way).file(name, "").write(&scratch.join("bad.tar"));
+        refused_archive(&store, &before, &file, &["escape"]);
+        nothing_escaped(scratch, &safe);
+    }
+    for name in [".wh.", "dir/.wh...", "dir/.wh.."] {
+        let file = RawTar::new().directory("dir/").file(name, "").write(&scratch.join("bad.tar"));
+        refused_archive(&store, &before, &file, &[]);
+    }
+    Ok(())
+}
+
+/// An archive that has a name twice is refused, or comes back byte for byte with the later entry in the tree.
+fn duplicates(scratch: &Scratch, driver: &'static str) -> Outcome {
+    let (store, before) = prepare(scratch, driver);
+    let tar = RawTar::new().file("twice", "first").file("between", "b").file("twice", "the second");
+    let file = tar.write(&scratch.join("twice.tar"));
+    let path = file.to_str().expect("a printable path");
+    let layer = id("twice");
+    let ended = store.run(&["import-layer", "-i", &layer, "-f", path]);
+    if !ended.output.status.success() {
+        one_line(&ended, &["twice"]);
+        assert_eq!(sight(&store), before, "the store is as before");
+        return Ok(());
+    }
+    assert_eq!(store.diff(&layer), fs::read(&file).expect("read an archive"), "the archive comes back");
+    let content = fs::read_to_string(store.mount(&layer).join("twice")).expect("read");
+    store.unmount(&layer);
+    assert_eq!(content, "the second");
+    Ok(())
+}
+
+fn unknown_layer(scratch: &Scratch, driver: &'static str) -> Outcome {
+    let (store, before) = prepare(scratch, driver);
+    let archive = scratch.join("small.tar");
+    let file = archive.to_str().expect("a printable path");
+    for args in [
+        vec!["diff", "-u", "nobody"],
+        vec!["diffsize", "nobody"],
+        vec!["changes", "nobody"],
+        vec!["applydiff", "-f", file, "nobody"],
+        vec!["layer", "nobody"],
+        vec!["delete-layer", "nobody"],
+        vec!["mount", "nobody"],
+        vec!["unmount", "nobody"],
+        vec!["set-names", "-n", "x", "nobody"],
+        vec!["set-metadata", "-m", "x", "nobody"],
+        vec!["get-names", "nobody"],
+        vec!["list-layer-data", "nobody"],
+    ] {
+        // The reference says nothing at all for `layer` of an unknown name; a script only sees the exit code.
+        refused(&store, &before, &args, &["nobody", "not known"]);
+    }
+    assert_eq!(store.run(&["exists", "nobody"]).output.status.code(), Some(1), "exists answers by its exit code");
+    Ok(())
+}
+
+fn missing_parent(scratch: &Scratch, driver: &'static str) -> Outcome {
+    let (store, before) = prepare(scratch, driver);
+    let archive = scratch.join("small.tar");
+    let file = archive.to_str().expect("a printable path");
+    refused(&store, &before, &["create-layer", "-i", &id("new"), "nobody"], &["nobody", "not known"]);
+    refused(&store, &before, &["import-layer", "-i", &id("new"), "-f", file, "nobody"], &["nobody", "not known"]);
+    Ok(())
+}
+
+fn duplicate_id(scratch: &Scratch, driver: &'static str) -> Outcome {
+    let (store, before) = prepare(scratch, driver);
+    let archive = scratch.join("small.tar");
+    let file = archive.to_str().expect("a printable path");
+    let used = ["already in use"];
+    refused(&store, &before, &["create-layer", "-i", &id("base")], &used);
+    refused(&store, &before, &["import-layer", "-i", &id("base"), "-f", file], &used);
+    refused(&store, &before, &["create-layer", "-n", "taken"], &used);
+    refused(&store, &before, &["create-layer", "-n", "new", "-n", "taken"], &used);
+    refused(&store, &before, &["import-layer", "-n", "taken", "-f", file], &used);
+    Ok(())
+}
+
+fn bad_id(scratch: &Scratch, driver: &'static str) -> Outcome {
+    let (store, before) = prepare(scratch, driver);
+    for wrong in ["../escaped", "a/b", "/escaped", "..", ".", "../../../../outside/escaped", "a\nb", ".hidden"] {
+        refused(&store, &before, &["create-layer", "-i", wrong], &["not a valid identifier"]);
+    }
+    let names: Vec<String> = tree::listing(scratch.path());
+    assert!(!names.iter().any(|line| line.contains("escaped")), "something was made outside");
+    Ok(())
+}
+
+/// A record that names a place outside of the store: whatever made it, it is not followed.
+fn bad_id_inside(scratch: &Scratch, driver: &'static str) -> Outcome {
+    let (store, _) = prepare(scratch, driver);
+    let victim = outside(scratch);
+    let safe = tree::listing(&victim);
+    let json = store.layers_dir().join("layers.json");
+    let text = fs::read_to_string(&json).expect("read layers.json");
+    let wrong = "../../../outside";
+    let record = format!("{{\"id\":\"{wrong}\",\"names\":[\"wrong\"],\"created\":\"2026-01-01T00:00:00Z\"}}]");
+    fs::write(&json, text.replace("}]", &format!("}},{record}"))).expect("write layers.json");
+    for args in [["delete-layer", "wrong"], ["mount", "wrong"], ["delete-layer", wrong], ["diff", "wrong"]] {
+        let ended = store.run(&args);
+        if !machine::stand_in() {
+            one_line(&ended, &[]);
+        }
+        assert_eq!(tree::listing(&victim), safe, "nothing outside changed by {args:?}");
+    }
+    Ok(())
+}
+
+fn parent_in_use(scratch: &Scratch, driver: &'static str) -> Outcome {
+    let (store, before) = prepare(scratch, driver);
+    refused(&store, &before, &["delete-layer", &id("base")], &["layer has children"]);
+    Ok(())
+}
+
+fn read_only_root(scratch: &Scratch, driver: &'static str) -> Outcome {
+    let (store, before) = prepare(scratch, driver);
+    let archive = scratch.join("small.tar");
+    let file = archive.to_str().expect("a printable path");
+    disks::read_only(&store.root);
+    for args in [
+        vec!["create-layer", "-i", "new"],
+        vec!["import-layer", "-i", "new", "-f", file],
+        vec!["delete-layer", &id("child")],
+        vec!["set-names", "-n", "x", &id("child")],
+        vec!["applydiff", "-f", file, &id("child")],
+    ] {
+        let ended = store.run(&args);
+        one_line(&ended, &["read-only"]);
+        assert_eq!(sight(&store), before, "the store is as before");
+    }
+    Ok(())
+}
+
+fn missing_root(scratch: &Scratch, driver: &'static str) -> Outcome {
+    let frozen = scratch.make("frozen");
+    disks::read_only(&frozen);
+    fs::write(scratch.join("file"), "not a directory").expect("write a file");
+    for place in ["frozen/root", "file/root"] {
+        let store = Store::at(&scratch.join(place), &scratch.join("run"), driver);
+        for args in [["create-layer", "-n", "x"], ["mount", "x", "y"]] {
+            let args = if args[0] == "mount" { &args[..2] } else { &args[..] };
+            one_line(&store.run(args), &[place]);
+            assert!(!scratch.join(place).exists(), "nothing was made");
+        }
+    }
+    Ok(())
+}
+
+fn damaged_json(scratch: &Scratch, driver: &'static str) -> Outcome {
+    let (store, _) = prepare(scratch, driver);
+    let json = store.layers_dir().join("layers.json");
+    let good = fs::read_to_string(&json).expect("read layers.json");
+    let half = &good[..good.len() / 2];
+    for damaged in ["", "[", half, "{}", "null and void", "[{\"id\":7}]", "[1,2]", "\u{0}\u{0}\u{0}"] {
+        fs::write(&json, damaged).expect("damage layers.json");
+        let before = sight(&store);
+        for args in [vec!["layers"], vec!["create-layer", "-n", "x"], vec!["delete-layer", &id("child")], vec!["mount", "taken"]] {
+            refused(&store, &before, &args, &["layers.json"]);
+        }
+    }
+    fs::write(&json, &good).expect("mend layers.json");
+    assert_eq!(store.ids().len(), 2, "mended, it works again");
+    let mounts = store.run_layers_dir().join("mountpoints.json");
+    fs::write(&mounts, "[{\"id\":").expect("damage mountpoints.json");
+    let before = sight(&store);
+    refused(&store, &before, &["mount", &id("child")], &["mountpoints.json"]);
+    Ok(())
+}
+
+/// As the user `nobody`, with a copy of the command that this user can reach.
+fn forbidden_lock(scratch: &Scratch, driver: &'static str) -> Outcome {
+    prepare(scratch, driver);
+    let setpriv = machine::need("setpriv")?;
+    let place = scratch.for_everybody()?;
+    let store = Store::at(&place.join("store/root"), &place.join("store/run"), driver);
+    let bin = place.join("command-under-test");
+    fs::copy(&store.bin, &bin).expect("copy the command");
+    open_to_all(&place);
+    for lock in invariants::lock_files(&store) {
+        fs::set_permissions(lock, fs::Permissions::from_mode(0o600)).expect("chmod");
+    }
+    let before = sight(&store);
+    for verb in [vec!["create-layer", "-n", "x"], vec!["delete-layer", "taken"], vec!["mount", "taken"]] {
+        let mut command = Command::new(&setpriv);
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&bin);
+        command.args(store.command().get_args()).args(verb).env("HOME", &place);
+        let ended = end(command);
+        one_line(&ended, &["permission denied", "lock"]);
+        assert_eq!(sight(&store), before, "the store is as before");
+    }
+    Ok(())
+}
+
+/// Opens every directory and file of a case to everybody, but for what layers hold.
+fn open_to_all(root: &Path) {
+    let mut stack = vec![root.to_path_buf()];
+    while let Some(dir) = stack.pop() {
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)).expect("chmod");
+        for entry in fs::read_dir(&dir).expect("list").flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) && !entry.path().ends_with("diff") {
+                stack.push(entry.path());
+            } else if entry.file_type().is_ok_and(|kind| kind.is_file()) {
+                let mode = if entry.path().ends_with("command-under-test") { 0o755 } else { 0o666 };
+                fs::set_permissions(entry.path(), fs::Permissions::from_mode(mode)).expect("chmod");
+            }
+        }
+    }
+}
+
+fn missing_archive(scratch: &Scratch, driver: &'static str) -> Outcome {
+    let (store, before) = prepare(scratch, driver);
+    let missing = scratch.join("no-such-file");
+    let file = missing.to_str().expect("a printable path");
+    refused(&store, &before, &["import-layer", "-i", &id("new"), "-f", file], &["no-such-file"]);
+    refused(&store, &before, &["applydiff", "-f", file, &id("child")], &["no-such-file"]);
+    refused(&store, &before, &["import-layer", "-i", &id("new"), "-f", "/"], &[]);
+    Ok(())
+}
+
+fn unknown_words(scratch: &Scratch) -> Outcome {
+    let (store, before) = prepare(scratch, "vfs");
+    for args in [vec!["no-such-verb"], vec!["layers", "--no-such-flag"], vec!["mount"], vec!["layers", "too", "many"]] {
+        let ended = store.run(&args);
+        assert!(!ended.output.status.success(), "it was accepted: {}", ended.describe());
+        assert_eq!(sight(&store), before, "the store is as before");
+    }
+    if !machine::stand_in() {
+        let elsewhere = Store { driver: "no-such-driver", ..store.clone() };
+        one_line(&elsewhere.run(&["layers"]), &["no-such-driver"]);
+    }
+    Ok(())
+}

@@ -1,0 +1,37 @@
+//! Every case, in the order in which they run.
+
+use std::process::ExitCode;
+
+use integration::case::Case;
+
+mod bad_input;
+mod child;
+mod chain;
+mod concurrent;
+mod full_disk;
+mod hammer;
+mod kill;
+mod peers;
+mod quiet;
+mod roundtrip;
+mod stall;
+mod tour;
+
+const CASES: &[&[Case]] = &[
+    roundtrip::CASES,
+    child::CASES,
+    concurrent::CASES,
+    peers::CASES,
+    stall::CASES,
+    quiet::CASES,
+    hammer::CASES,
+    kill::CASES,
+    chain::CASES,
+    full_disk::CASES,
+    bad_input::CASES,
+    tour::CASES,
+];
+
+fn main() -> ExitCode {
+    integration::runner::main(CASES)
+}

@@ -1,0 +1,26 @@
+//! What a case is, and what can come of it.
+
+use crate::scratch::Scratch;
+
+/// One test: a name, the most seconds it may take, and what it does. It fails by panicking.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    /// `subject::behaviour`, with `::driver` at the end where it is run for several.
+    pub name: &'static str,
+    /// The case is ended and counts as failed after this many seconds.
+    pub limit: u64,
+    /// The test itself.
+    pub run: fn(&Scratch) -> Outcome,
+}
+
+/// The end of a case that did not fail.
+pub type Outcome = Result<(), Skip>;
+
+/// Why a case can't run on this machine: which part of it is missing.
+#[derive(Debug)]
+pub struct Skip(pub String);
+
+/// Shorthand for an entry in a list of cases.
+pub const fn case(name: &'static str, limit: u64, run: fn(&Scratch) -> Outcome) -> Case {
+    Case { name, limit, run }
+}

@@ -1,0 +1,28 @@
+//! Whether a lock of a store is free, asked as another process would ask.
+
+use std::fs::{File, OpenOptions};
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+
+fn whole_file(kind: i32) -> libc::flock {
+    libc::flock { l_type: kind as i16, l_whence: libc::SEEK_SET as i16, l_start: 0, l_len: 0, l_pid: 0 }
+}
+
+/// Takes a lock file for writing if nobody holds it, by an open file description lock; `None` if somebody does.
+pub fn try_write(path: &Path) -> Option<File> {
+    let file = OpenOptions::new().read(true).write(true).open(path);
+    let file = file.unwrap_or_else(|error| panic!("open {}: {error}", path.display()));
+    match fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_WRLCK))) {
+        Ok(_) => Some(file),
+        Err(Errno::EAGAIN | Errno::EACCES) => None,
+        Err(error) => panic!("lock {}: {error}", path.display()),
+    }
+}
+
+/// Whether nobody holds a lock file, or there is none.
+pub fn free(path: &Path) -> bool {
+    !path.exists() || try_write(path).is_some()
+}
