@@ -38,7 +38,7 @@ fn a_layer_is_laid_out_as_the_reference_lays_it_out() {
             assert_eq!(target.to_str(), Some(format!("../{name}/diff").as_str()));
         }
         assert!(is_clean(store));
-        let listed = store.shared(|driver, held| driver.list(held)).unwrap();
+        let listed = store.shared(Driver::list).unwrap();
         assert_eq!(listed, ["a", "b"]);
     });
 }

@@ -24,7 +24,7 @@ fn a_child_is_a_copy_of_its_parent_and_they_go_separate_ways() {
     assert_eq!(shell(&dir.join("b"), tell), shell(&dir.join("a"), tell));
     shell(&dir.join("b"), "echo two >d/f");
     assert_eq!(shell(&dir.join("a"), "cat d/f"), "one\n");
-    let listed = store.shared(|driver, held| driver.list(held)).unwrap();
+    let listed = store.shared(Driver::list).unwrap();
     assert_eq!(listed, ["a", "b"]);
     assert!(store.shared(|driver, held| driver.exists(held, &b.id)).unwrap());
     assert_eq!(store.leftovers(), 0);
