@@ -22,7 +22,7 @@ use integration::scratch::{RunDir, Scratch, private_mounts};
 use integration::store::{Store, id};
 use integration::{archive, machine};
 
-use measure::{Samples, Sample};
+use measure::{Sample, Samples};
 
 /// The layer of the comparison: 100 MB in 10,000 files.
 const FILES: usize = 10_000;
@@ -126,7 +126,12 @@ fn run(options: &Options) -> Result<bool, String> {
     }
     let (place, room) = (disk.join("in-process"), MEMORY_LIMIT_KIB + entries * MEMORY_PER_ENTRY / 1024);
     let memory = memory::snapshots(&place, options.driver);
-    println!("{}, {} rounds, xfs on a loop device, {entries} entries of {} MB", options.driver, options.rounds, FILES * BYTES / 1_000_000);
+    println!(
+        "{}, {} rounds, xfs on a loop device, {entries} entries of {} MB",
+        options.driver,
+        options.rounds,
+        FILES * BYTES / 1_000_000
+    );
     let good = table::print(&samples, &memory, room);
     Ok(good || !options.check)
 }
@@ -165,12 +170,19 @@ fn bare(disk: &Scratch, archive: &Path, into: &mut Samples) {
     into.add("import", "bare", Sample::of(start.elapsed()));
     fs::remove_dir_all(&tree).expect("remove what tar unpacked");
 
-    let dirs: Vec<PathBuf> = ["lower", "upper", "work", "merged"].iter().map(|name| disk.make(Path::new("bare").join(name))).collect();
+    let dirs: Vec<PathBuf> =
+        ["lower", "upper", "work", "merged"].iter().map(|name| disk.make(Path::new("bare").join(name))).collect();
     let data = format!("lowerdir={},upperdir={},workdir={}", dirs[0].display(), dirs[1].display(), dirs[2].display());
     for _ in 0..REPEATS {
         let start = Instant::now();
-        nix::mount::mount(Some("overlay"), &dirs[3], Some("overlay"), nix::mount::MsFlags::empty(), Some(data.as_str()))
-            .expect("mount an overlay");
+        nix::mount::mount(
+            Some("overlay"),
+            &dirs[3],
+            Some("overlay"),
+            nix::mount::MsFlags::empty(),
+            Some(data.as_str()),
+        )
+        .expect("mount an overlay");
         into.add("mount", "bare", Sample::of(start.elapsed()));
         let start = Instant::now();
         nix::mount::umount2(&dirs[3], nix::mount::MntFlags::MNT_DETACH).expect("end the mount of an overlay");

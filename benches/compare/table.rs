@@ -19,7 +19,10 @@ const LIMITS: [(&str, Option<f64>); 8] = [
 pub(crate) fn print(samples: &Samples, snapshots: &Snapshots, memory_kib: u64) -> bool {
     let mut good = true;
     println!("milliseconds, medians; the ratio is ours with durability none to the peer's");
-    println!("{:<14}{:>10}{:>10}{:>10}{:>10}{:>8}{:>8}", "operation", "bare", "peer", "none", "default", "ratio", "limit");
+    println!(
+        "{:<14}{:>10}{:>10}{:>10}{:>10}{:>8}{:>8}",
+        "operation", "bare", "peer", "none", "default", "ratio", "limit"
+    );
     for (operation, limit) in LIMITS {
         let of = |who: &str| samples.median(operation, who);
         let text = |who: &str| of(who).map_or_else(|| "-".to_owned(), |time| format!("{time:.2}"));
@@ -37,7 +40,9 @@ pub(crate) fn print(samples: &Samples, snapshots: &Snapshots, memory_kib: u64) -
             if kept { "" } else { "  missed" },
         );
     }
-    println!("bare: GNU tar for import, mount(2) and umount2(2) for mount and release, a 1 KiB file and fdatasync for create");
+    println!(
+        "bare: GNU tar for import, mount(2) and umount2(2) for mount and release, a 1 KiB file and fdatasync for create"
+    );
     println!("\npeak memory of the largest process, KiB; the limit is {memory_kib}");
     for operation in ["import", "diff"] {
         let of = |who: &str| samples.peak(operation, who).unwrap_or(0);
@@ -52,6 +57,11 @@ pub(crate) fn print(samples: &Samples, snapshots: &Snapshots, memory_kib: u64) -
     let many = lookups.iter().all(|count| *count >= 5e6);
     let missed = |kept: bool| if kept { "" } else { "  missed" };
     println!("check that it is current: {:.2} and {:.2} us, limit 3{}", check[0], check[1], missed(quick));
-    println!("lookups inside: {:.1} and {:.1} million a second, limit 5{}", lookups[0] / 1e6, lookups[1] / 1e6, missed(many));
+    println!(
+        "lookups inside: {:.1} and {:.1} million a second, limit 5{}",
+        lookups[0] / 1e6,
+        lookups[1] / 1e6,
+        missed(many)
+    );
     good && quick && many
 }

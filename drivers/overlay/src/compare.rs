@@ -54,9 +54,10 @@ impl Compared {
             }
             _ => None,
         };
-        let new = stack(home, &chain, way)?;
-        let old = below.as_deref().map(|below| stack(home, below, way)).transpose()?;
-        Ok(Compared { path, own, new, old, pins: pins(&parts, &chain)? })
+        let mut pins = pins(&parts, &chain)?;
+        let new = stack(home, &chain, way, &mut pins)?;
+        let old = below.as_deref().map(|below| stack(home, below, way, &mut pins)).transpose()?;
+        Ok(Compared { path, own, new, old, pins })
     }
 
     fn views(&self) -> (BorrowedFd<'_>, Option<BorrowedFd<'_>>) {

@@ -100,7 +100,7 @@ impl Driver for Overlay {
         let word = |yes: bool| if yes { "true" } else { "false" };
         vec![
             pair("Backing Filesystem", backing),
-            pair("Supports d_type", word(self.kernel.d_type)),
+            pair("Supports d_type", "true"),
             pair("Native Overlay Diff", "true"),
             pair("Using metacopy", word(metacopy)),
             pair("Supports shifting", "false"),

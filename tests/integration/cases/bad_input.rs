@@ -81,7 +81,10 @@ pub(crate) fn refused(store: &Store, before: &[String], args: &[&str], words: &[
     let after = sight(store);
     let changed: Vec<_> = after.iter().filter(|line| !before.contains(line)).collect();
     let gone: Vec<_> = before.iter().filter(|line| !after.contains(line)).collect();
-    assert!(changed.is_empty() && gone.is_empty(), "the store isn't as before {args:?}\nnow: {changed:#?}\nwas: {gone:#?}");
+    assert!(
+        changed.is_empty() && gone.is_empty(),
+        "the store isn't as before {args:?}\nnow: {changed:#?}\nwas: {gone:#?}"
+    );
     let held = invariants::held_locks(store);
     assert!(held.is_empty(), "held after {args:?}: {held:?}");
     line
@@ -149,7 +152,9 @@ fn truncated(scratch: &Scratch, driver: &'static str) -> Outcome {
     let (store, before) = prepare(scratch, driver);
     for archive in packed(scratch)? {
         let bytes = fs::read(&archive).expect("read an archive");
-        for length in [300, bytes.len() / 2 + 100, bytes.len() - if archive.ends_with("noise.tar") { 15_000 } else { 5 }] {
+        for length in
+            [300, bytes.len() / 2 + 100, bytes.len() - if archive.ends_with("noise.tar") { 15_000 } else { 5 }]
+        {
             let short = scratch.join("short");
             fs::write(&short, &bytes[..length]).expect("write a part of an archive");
             refused_archive(&store, &before, &short, &[]);
@@ -179,8 +184,14 @@ fn corrupt(scratch: &Scratch, driver: &'static str) -> Outcome {
 
 fn junk(scratch: &Scratch, driver: &'static str) -> Outcome {
     let (store, before) = prepare(scratch, driver);
-    let magics: [&[u8]; 6] =
-        [b"", b"BZh9", &[0x1f, 0x8b, 8], &[0xfd, b'7', b'z', b'X', b'Z', 0], &[0x28, 0xb5, 0x2f, 0xfd], &[0x50, 0x2a, 0x4d, 0x18]];
+    let magics: [&[u8]; 6] = [
+        b"",
+        b"BZh9",
+        &[0x1f, 0x8b, 8],
+        &[0xfd, b'7', b'z', b'X', b'Z', 0],
+        &[0x28, 0xb5, 0x2f, 0xfd],
+        &[0x50, 0x2a, 0x4d, 0x18],
+    ];
     for magic in magics {
         let mut bytes = magic.to_vec();
         bytes.extend((0..100_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 13) as u8));
@@ -421,7 +432,12 @@ fn damaged_json(scratch: &Scratch, driver: &'static str) -> Outcome {
     for damaged in ["", "[", half, "{}", "null and void", "[{\"id\":7}]", "[1,2]", "\u{0}\u{0}\u{0}"] {
         fs::write(&json, damaged).expect("damage layers.json");
         let before = sight(&store);
-        for args in [vec!["layers"], vec!["create-layer", "-n", "x"], vec!["delete-layer", &id("child")], vec!["mount", "taken"]] {
+        for args in [
+            vec!["layers"],
+            vec!["create-layer", "-n", "x"],
+            vec!["delete-layer", &id("child")],
+            vec!["mount", "taken"],
+        ] {
             refused(&store, &before, &args, &["layers.json"]);
         }
     }

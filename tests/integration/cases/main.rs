@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use integration::case::Case;
 
 mod bad_input;
-mod child;
 mod chain;
+mod child;
 mod concurrent;
 mod full_disk;
 mod hammer;

@@ -37,7 +37,11 @@ fn podman(scratch: &Scratch, driver: &'static str) -> Outcome {
     assert!(store.diff(layer) == fs::read(&file).expect("read an archive"), "its diff is the archive");
     let mounted = tree::read(&store.mount(layer));
     store.unmount(layer);
-    tree::assert_same_below_root("podman's layer as Lamina mounts it, and what was packed", &mounted, &tree::read(&made));
+    tree::assert_same_below_root(
+        "podman's layer as Lamina mounts it, and what was packed",
+        &mounted,
+        &tree::read(&made),
+    );
 
     let container = podman(&["create", "--name", "box", "localhost/made:1", "/bin/none"]);
     assert!(!container.trim().is_empty(), "podman made a container");

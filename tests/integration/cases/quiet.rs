@@ -65,7 +65,9 @@ fn strace(scratch: &Scratch, driver: &'static str) -> Outcome {
         let attached = ["mount(", "umount2(", "umount(", "move_mount(", "pivot_root(", "chroot("];
         let made: Vec<&String> = lines
             .iter()
-            .filter(|line| line.split_whitespace().nth(1).is_some_and(|call| attached.iter().any(|name| call.starts_with(name))))
+            .filter(|line| {
+                line.split_whitespace().nth(1).is_some_and(|call| attached.iter().any(|name| call.starts_with(name)))
+            })
             .collect();
         assert!(made.is_empty(), "diff changed a mount table: {made:#?}");
         assert_unchanged(&before, &sight(&store), "after the diff");

@@ -30,11 +30,17 @@ pub(crate) const CASES: &[Case] = &[
 fn debian(scratch: &Scratch, driver: &'static str, form: Form) -> Outcome {
     let plain = rootfs::archive(Form::Plain)?;
     let given = rootfs::archive(form)?;
-    check(scratch, driver, &given, &plain, match form {
-        Form::Plain => 0,
-        Form::Gzip => 2,
-        Form::Zstd => 4,
-    });
+    check(
+        scratch,
+        driver,
+        &given,
+        &plain,
+        match form {
+            Form::Plain => 0,
+            Form::Gzip => 2,
+            Form::Zstd => 4,
+        },
+    );
     Ok(())
 }
 
@@ -56,7 +62,11 @@ fn check(scratch: &Scratch, driver: &'static str, given: &Path, plain: &Path, co
     let by_tar = scratch.join("by-tar");
     archive::unpack(plain, &by_tar);
     let mounted = store.mount(&layer);
-    tree::assert_same_below_root("the mounted layer and GNU tar's extraction", &tree::read(&mounted), &tree::read(&by_tar));
+    tree::assert_same_below_root(
+        "the mounted layer and GNU tar's extraction",
+        &tree::read(&mounted),
+        &tree::read(&by_tar),
+    );
     store.unmount(&layer);
 
     let out = scratch.join("out.tar");

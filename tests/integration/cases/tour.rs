@@ -52,7 +52,12 @@ fn as_user(scratch: &Scratch) -> Outcome {
     let before = mounts();
     let mut tour = Command::new(setpriv);
     tour.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(place.join("command-under-test"));
-    tour.arg("tour").arg("--layer").arg(place.join("small.tar")).env("TMPDIR", &room).env("HOME", &room).current_dir(&room);
+    tour.arg("tour")
+        .arg("--layer")
+        .arg(place.join("small.tar"))
+        .env("TMPDIR", &room)
+        .env("HOME", &room)
+        .current_dir(&room);
     let out = must(tour);
     assert!(out.contains("vfs"), "the tour speaks of the driver that works everywhere: {out}");
     assert_eq!(mounts(), before, "nothing stays mounted");

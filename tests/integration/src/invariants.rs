@@ -72,7 +72,9 @@ pub fn leftovers(store: &Store, known: &[String]) -> Vec<PathBuf> {
     }
     let holders = if store.driver == "vfs" { store.home().join("dir") } else { store.home() };
     for (name, path) in names(&holders) {
-        if !is_known(&name) && !["l", "staging", "tempdirs", ".has-mount-program", "backingFsBlockDev"].contains(&name.as_str()) {
+        if !is_known(&name)
+            && !["l", "staging", "tempdirs", ".has-mount-program", "backingFsBlockDev"].contains(&name.as_str())
+        {
             found.push(path);
         }
     }

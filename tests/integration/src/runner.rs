@@ -98,7 +98,9 @@ fn supervise(all: Vec<Case>, options: &Options) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let Some(bin) = machine::lamina() else {
-        eprintln!("integration: there is no command to test: run `cargo build --release -p store-cli`, or set LAMINA_BIN");
+        eprintln!(
+            "integration: there is no command to test: run `cargo build --release -p store-cli`, or set LAMINA_BIN"
+        );
         return ExitCode::FAILURE;
     };
     println!("running {} cases against {}", chosen.len(), bin.display());
@@ -187,7 +189,9 @@ fn one(case: &Case, run: &Path) -> Verdict {
     let verdict = match status.code().map(u8::try_from) {
         Some(Ok(0)) => Verdict::Passed,
         Some(Ok(SKIPPED)) => Verdict::Skipped(fs::read_to_string(home.join("skip")).unwrap_or_default()),
-        Some(Ok(LATE)) => Verdict::Failed(format!("{}\nended after its limit of {} s", tail(&home.join("log")), case.limit)),
+        Some(Ok(LATE)) => {
+            Verdict::Failed(format!("{}\nended after its limit of {} s", tail(&home.join("log")), case.limit))
+        }
         _ => Verdict::Failed(format!("{}\n{status}", tail(&home.join("log")))),
     };
     let _ = fs::remove_dir_all(&home);

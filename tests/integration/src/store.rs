@@ -201,7 +201,8 @@ impl Store {
     #[track_caller]
     pub fn record(&self, id: &str) -> Value {
         let file = self.layers_dir().join("layers.json");
-        let json: Value = serde_json::from_slice(&fs::read(&file).expect("read layers.json")).expect("layers.json is JSON");
+        let json: Value =
+            serde_json::from_slice(&fs::read(&file).expect("read layers.json")).expect("layers.json is JSON");
         let found = json.as_array().into_iter().flatten().find(|record| record["id"] == id);
         found.unwrap_or_else(|| panic!("{} has no record of {id}", file.display())).clone()
     }

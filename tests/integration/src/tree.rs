@@ -179,8 +179,7 @@ pub fn changes(parent: &Tree, child: &Tree) -> Vec<String> {
         let above = path.parent().and_then(|above| child.get(above));
         above.is_some_and(|entry| entry.kind == Kind::Directory)
     };
-    let gone: Vec<&PathBuf> =
-        parent.keys().filter(|path| !child.contains_key(*path) && in_a_directory(path)).collect();
+    let gone: Vec<&PathBuf> = parent.keys().filter(|path| !child.contains_key(*path) && in_a_directory(path)).collect();
     let content = |entry: &Entry| {
         let mtime = if entry.kind == Kind::Directory { 0 } else { entry.mtime };
         Entry { same_as: None, mtime, ..entry.clone() }
