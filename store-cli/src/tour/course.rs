@@ -147,6 +147,9 @@ impl<'a> Course<'a> {
 
     /// Does one step, says it, and ends the course when it failed.
     fn step(&mut self, context: &mut Context, name: &'static str, act: impl FnOnce(&Context) -> Told) -> Outcome {
+        if context.cancel.is_cancelled() {
+            return Err(Error::new(Kind::Cancelled, name).into());
+        }
         let started = Instant::now();
         let told = act(context);
         let took = started.elapsed();
