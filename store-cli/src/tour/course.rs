@@ -214,6 +214,7 @@ fn diff(
     watcher: &mut trials::Watcher,
 ) -> Result<(String, u64)> {
     let work = context.work("diff");
+    watcher.begin();
     let mut sink = Sink { to, hasher: Sha256::new(), length: 0, watcher };
     store.diff(key, layer, None, DiffOptions { compression: Some(Compression::None) }, &mut sink, &work.task)?;
     sink.flush().os("write", "diff")?;
