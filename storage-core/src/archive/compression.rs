@@ -134,7 +134,7 @@ struct Decoder<'a> {
 impl Read for Decoder<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.inner.read(buffer).map_err(|error| {
-            let ours = error.get_ref().is_some_and(|inner| inner.is::<Error>());
+            let ours = is_ours(&error);
             if ours || error.raw_os_error().is_some() || error.kind() == io::ErrorKind::Interrupted {
                 return error;
             }
@@ -148,9 +148,14 @@ impl Read for Decoder<'_> {
     }
 }
 
+/// Whether an error of `std::io` carries one of the library.
+fn is_ours(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Error>)
+}
+
 /// The library's error behind a failed read of an archive: the one it carries, or one made of the system's.
 pub fn read_failed(error: io::Error) -> Error {
-    if error.get_ref().is_some_and(|inner| inner.is::<Error>()) {
+    if is_ours(&error) {
         let inner = error.into_inner().and_then(|inner| inner.downcast::<Error>().ok());
         return inner.map_or_else(|| Error::new(Kind::Io, "read archive"), |inner| *inner);
     }
@@ -162,7 +167,7 @@ pub fn read_failed(error: io::Error) -> Error {
 
 /// The library's error behind a failed write of an archive: the one it carries, or one made of the system's.
 pub fn write_failed(error: io::Error) -> Error {
-    if error.get_ref().is_some_and(|inner| inner.is::<Error>()) {
+    if is_ours(&error) {
         return read_failed(error);
     }
     let kind = match error.raw_os_error() {
@@ -179,7 +184,7 @@ pub struct Encoder<W: Write> {
 
 enum Inner<W: Write> {
     Plain(W),
-    Gzip(flate2::write::GzEncoder<W>),
+    Gzip(Box<flate2::write::GzEncoder<W>>),
     Zstd(Box<zstd::stream::write::Encoder<'static, W>>),
 }
 
@@ -195,7 +200,9 @@ impl<W: Write> Encoder<W> {
         let inner = match compression {
             Compression::None => Inner::Plain(output),
             // The level of zlib's default; the header holds no time, so that equal input gives equal output.
-            Compression::Gzip => Inner::Gzip(flate2::write::GzEncoder::new(output, flate2::Compression::new(6))),
+            Compression::Gzip => {
+                Inner::Gzip(Box::new(flate2::write::GzEncoder::new(output, flate2::Compression::new(6))))
+            }
             Compression::Zstd => {
                 let mut encoder = zstd::stream::write::Encoder::new(output, 3).map_err(write_failed)?;
                 encoder.include_checksum(true).map_err(write_failed)?;

@@ -101,7 +101,7 @@ pub fn ingest(input: impl Read + Send, root: BorrowedFd<'_>, options: Ingest<'_>
     let Ingest { whiteouts, tar_split, ignore_chown_errors, in_user_ns, ending } = options;
     let wants_split = tar_split.is_some();
     let ledger = (wants_split || whiteouts == Whiteouts::Apply).then(Ledger::new);
-    let mut extractor = Extractor::new(root, whiteouts, ledger, ignore_chown_errors, in_user_ns)?;
+    let mut extractor = Extractor::new(root, whiteouts, ledger, ignore_chown_errors, in_user_ns);
     let (full, fodder) = mpsc::sync_channel(BUFFERS);
     let (back, empty) = mpsc::channel();
     std::thread::scope(|scope| {

@@ -176,7 +176,7 @@ fn describe(path: &[u8], stat: &Stat) -> Option<Entry> {
         gid: stat.st_gid,
         size: 0,
         stored: 0,
-        mtime: Time { seconds: stat.st_mtime as i64, nanos: stat.st_mtime_nsec as u32 },
+        mtime: Time { seconds: stat.st_mtime, nanos: stat.st_mtime_nsec as u32 },
         atime: None,
         device,
         xattrs: Vec::new(),

@@ -94,7 +94,7 @@ fn open_quietly(dir: BorrowedFd<'_>, name: &OsStr, flags: OFlags) -> rustix::io:
 pub(crate) fn list(dir: BorrowedFd<'_>) -> rustix::io::Result<Vec<(OsString, FileType)>> {
     // A directory may be listed twice through one descriptor.
     rustix::fs::seek(dir, rustix::fs::SeekFrom::Start(0))?;
-    let mut buffer = [MaybeUninit::uninit(); 32 * 1024];
+    let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
     let mut entries = RawDir::new(dir, &mut buffer);
     let mut names = Vec::new();
     while let Some(entry) = entries.next() {

@@ -14,13 +14,13 @@ use storage_core::archive::{Ingest, Ingested, Replayed, Whiteouts, ingest, repla
 use storage_core::fs::beneath::{self, Links};
 use storage_core::{Kind, Result, Task};
 
-pub const OVERLAY: Whiteouts = Whiteouts::Overlay { user_xattr: false };
+pub(crate) const OVERLAY: Whiteouts = Whiteouts::Overlay { user_xattr: false };
 
 /// All that is kept of an entry; equal pictures mean equal trees.
-pub type Picture = BTreeMap<PathBuf, String>;
+pub(crate) type Picture = BTreeMap<PathBuf, String>;
 
 /// The picture of what is below `root`.
-pub fn picture(root: &Path) -> Picture {
+pub(crate) fn picture(root: &Path) -> Picture {
     let mut picture = Picture::new();
     let mut links = BTreeMap::new();
     visit(root, Path::new(""), &mut picture, &mut links);
@@ -67,7 +67,7 @@ fn short(content: &[u8]) -> u64 {
 }
 
 /// Fails with the first difference of two pictures.
-pub fn assert_same(one: &Picture, other: &Picture, what: &str) {
+pub(crate) fn assert_same(one: &Picture, other: &Picture, what: &str) {
     for (path, text) in one {
         assert_eq!(Some(text), other.get(path), "{what}: {path:?} differs");
     }
@@ -77,14 +77,14 @@ pub fn assert_same(one: &Picture, other: &Picture, what: &str) {
 }
 
 /// Runs GNU tar in `dir` and gives its output.
-pub fn gnu_tar(dir: &Path, args: &[&str]) -> Vec<u8> {
+pub(crate) fn gnu_tar(dir: &Path, args: &[&str]) -> Vec<u8> {
     let output = Command::new("tar").current_dir(dir).args(args).output().expect("GNU tar is installed");
     assert!(output.status.success(), "tar {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     output.stdout
 }
 
 /// Extracts with GNU tar as root would.
-pub fn gnu_extract(archive: &[u8], into: &Path) {
+pub(crate) fn gnu_extract(archive: &[u8], into: &Path) {
     let file = into.with_extension("tar");
     std::fs::write(&file, archive).unwrap();
     let file = file.to_str().unwrap();
@@ -92,7 +92,7 @@ pub fn gnu_extract(archive: &[u8], into: &Path) {
 }
 
 /// Ingests into `root`; also gives the tar-split.
-pub fn ingest_bytes(archive: &[u8], root: &Path, whiteouts: Whiteouts) -> Result<(Ingested, Vec<u8>)> {
+pub(crate) fn ingest_bytes(archive: &[u8], root: &Path, whiteouts: Whiteouts) -> Result<(Ingested, Vec<u8>)> {
     let mut split = Vec::new();
     let dir = File::open(root).unwrap();
     let options = Ingest { tar_split: Some(Box::new(&mut split)), ..Ingest::new(whiteouts) };
@@ -101,7 +101,7 @@ pub fn ingest_bytes(archive: &[u8], root: &Path, whiteouts: Whiteouts) -> Result
 }
 
 /// Replays from the files in `root`.
-pub fn replay_from(split: &[u8], root: &Path) -> Result<(Replayed, Vec<u8>)> {
+pub(crate) fn replay_from(split: &[u8], root: &Path) -> Result<(Replayed, Vec<u8>)> {
     let dir = File::open(root).unwrap();
     let mut out = Vec::new();
     let mut open = |path: &Path| beneath::open_file(dir.as_fd(), path, Links::Refuse);
@@ -110,7 +110,7 @@ pub fn replay_from(split: &[u8], root: &Path) -> Result<(Replayed, Vec<u8>)> {
 }
 
 /// Ingests, replays and compares the bytes; the ingest's result.
-pub fn round_trip(archive: &[u8], root: &Path, whiteouts: Whiteouts) -> Ingested {
+pub(crate) fn round_trip(archive: &[u8], root: &Path, whiteouts: Whiteouts) -> Ingested {
     let (ingested, split) = ingest_bytes(archive, root, whiteouts).expect("ingest");
     let (replayed, back) = replay_from(&split, root).expect("replay");
     assert_eq!(replayed.size, archive.len() as u64);
@@ -121,7 +121,7 @@ pub fn round_trip(archive: &[u8], root: &Path, whiteouts: Whiteouts) -> Ingested
 }
 
 /// What the reference demands of the lines: numbered without gaps, no name twice, no line of more than 256 KiB.
-pub fn check_lines(split: &[u8]) {
+pub(crate) fn check_lines(split: &[u8]) {
     let mut seen = std::collections::HashSet::new();
     for (at, line) in split_lines(split).iter().enumerate() {
         assert_eq!(line["position"], at as i64, "positions have a gap");
@@ -135,14 +135,14 @@ pub fn check_lines(split: &[u8]) {
 }
 
 /// The lines of a tar-split file.
-pub fn split_lines(split: &[u8]) -> Vec<serde_json::Value> {
+pub(crate) fn split_lines(split: &[u8]) -> Vec<serde_json::Value> {
     let mut text = String::new();
     std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(split), &mut text).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// A scratch directory with the subdirectories `a` to `d`.
-pub fn scratch() -> tempfile::TempDir {
+pub(crate) fn scratch() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for name in ["a", "b", "c", "d"] {
         std::fs::create_dir(dir.path().join(name)).unwrap();
@@ -151,7 +151,7 @@ pub fn scratch() -> tempfile::TempDir {
 }
 
 /// A regular file's entry; everything else is plain.
-pub fn file(name: &str, size: u64) -> Entry {
+pub(crate) fn file(name: &str, size: u64) -> Entry {
     Entry {
         kind: EntryKind::Regular,
         name: name.as_bytes().to_vec(),
@@ -170,7 +170,7 @@ pub fn file(name: &str, size: u64) -> Entry {
 }
 
 /// A member of a handmade archive.
-pub enum Member<'a> {
+pub(crate) enum Member<'a> {
     File(&'a str, &'a str),
     Dir(&'a str),
     Symlink(&'a str, &'a str),
@@ -179,7 +179,7 @@ pub enum Member<'a> {
 }
 
 /// Writes a handmade archive with its end.
-pub fn archive(members: &[Member<'_>]) -> Vec<u8> {
+pub(crate) fn archive(members: &[Member<'_>]) -> Vec<u8> {
     let mut tar = TarWriter::new(Vec::new());
     for member in members {
         match member {
@@ -204,14 +204,14 @@ pub fn archive(members: &[Member<'_>]) -> Vec<u8> {
 }
 
 /// Asserts that an ingest fails with `kind`.
-pub fn refused(archive: &[u8], whiteouts: Whiteouts, kind: Kind, what: &str) {
+pub(crate) fn refused(archive: &[u8], whiteouts: Whiteouts, kind: Kind, what: &str) {
     let dir = scratch();
     let error = ingest_bytes(archive, &dir.path().join("a"), whiteouts).map(|(done, _)| done).expect_err(what);
     assert_eq!(error.kind(), kind, "{what}: {error}");
 }
 
 /// A tree with everything that a layer can hold.
-pub fn rich_tree(root: &Path) {
+pub(crate) fn rich_tree(root: &Path) {
     let long = "n".repeat(120);
     let longer = ["d".repeat(90), "e".repeat(90), "f".repeat(90)].join("/");
     std::fs::create_dir_all(root.join("dir/sub")).unwrap();
@@ -247,7 +247,7 @@ pub fn rich_tree(root: &Path) {
 }
 
 /// Adds what only PAX archives hold.
-pub fn richer_tree(root: &Path) {
+pub(crate) fn richer_tree(root: &Path) {
     rich_tree(root);
     let dir = File::open(root).unwrap();
     let set = |name: &str, key, value: &[u8]| {
@@ -265,7 +265,7 @@ pub fn richer_tree(root: &Path) {
     run("touch", root, &["-d", "2010-01-01 00:00:00.000000001", "dir"]);
 }
 
-pub fn run(program: &str, dir: &Path, args: &[&str]) {
+pub(crate) fn run(program: &str, dir: &Path, args: &[&str]) {
     let status = Command::new(program).current_dir(dir).args(args).status().unwrap();
     assert!(status.success(), "{program} {args:?}");
 }

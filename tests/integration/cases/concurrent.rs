@@ -55,7 +55,7 @@ fn work(store: &Store, who: &str, archive: &Path) -> Vec<String> {
         let (empty, full) = (id(format!("{who} empty {round}")), id(format!("{who} full {round}")));
         let mut steps: Vec<Box<dyn FnMut()>> = vec![
             Box::new(|| store.create(&empty, Some(&base))),
-            Box::new(|| drop(fs::write(store.mount(&empty).join(who), who).expect("write in a mounted layer"))),
+            Box::new(|| fs::write(store.mount(&empty).join(who), who).expect("write in a mounted layer")),
             Box::new(|| store.unmount(&empty)),
             Box::new(|| assert_eq!(store.changes(&empty), [format!("A /{who}")], "the change just made")),
             Box::new(|| store.import(&full, None, archive)),

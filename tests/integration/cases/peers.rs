@@ -25,6 +25,8 @@ fn podman(scratch: &Scratch, driver: &'static str) -> Outcome {
     };
     let made = scratch.make("made");
     archive::one_of_everything(&made);
+    // podman's version of the reference knows no times before 1970.
+    fs::remove_file(made.join("times/before-the-epoch")).expect("remove a file");
     let file = scratch.join("image.tar");
     archive::pack(&made, &file, "pax");
     podman(&["import", file.to_str().expect("a printable path"), "localhost/made:1"]);
@@ -35,7 +37,7 @@ fn podman(scratch: &Scratch, driver: &'static str) -> Outcome {
     assert!(store.diff(layer) == fs::read(&file).expect("read an archive"), "its diff is the archive");
     let mounted = tree::read(&store.mount(layer));
     store.unmount(layer);
-    tree::assert_same("podman's layer as Lamina mounts it, and what was packed", &mounted, &tree::read(&made));
+    tree::assert_same_below_root("podman's layer as Lamina mounts it, and what was packed", &mounted, &tree::read(&made));
 
     let container = podman(&["create", "--name", "box", "localhost/made:1", "/bin/none"]);
     assert!(!container.trim().is_empty(), "podman made a container");

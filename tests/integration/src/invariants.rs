@@ -89,9 +89,10 @@ pub fn leftovers(store: &Store, known: &[String]) -> Vec<PathBuf> {
     found
 }
 
-/// Files of Lamina's own that stay for good: locks and side records, named so that no layer can have their name.
+/// Files of Lamina's own that stay for good, named so that no layer can have their name: locks, and the reserve that lets
+/// records be written on a full disk.
 fn is_permanent_side_file(name: &str) -> bool {
-    name.starts_with("lamina-") && (name.ends_with(".lock") || name.ends_with(".json"))
+    name == "lamina-reserve" || (name.starts_with("lamina-") && name.ends_with(".lock"))
 }
 
 fn names(dir: &Path) -> Vec<(String, PathBuf)> {

@@ -56,7 +56,7 @@ impl Extractor<'_> {
         if self.ignore_chown_errors { Ok(()) } else { done }
     }
 
-    /// Attributes that the overlay filesystem or SELinux keep for themselves are never taken from an archive.
+    /// Attributes that the overlay filesystem or `SELinux` keep for themselves are never taken from an archive.
     fn xattrs(&self, entry: &Entry, set: impl Fn(&std::ffi::CStr, &[u8]) -> rustix::io::Result<()>) -> Result<()> {
         for (key, value) in &entry.xattrs {
             if is_reserved(key) {

@@ -21,13 +21,13 @@ pub(crate) struct NewFile {
 }
 
 impl NewFile {
-    pub(super) fn new(fd: OwnedFd, path: &[u8], entry: &Entry, replayable: bool) -> Result<Self> {
+    pub(super) fn new(fd: OwnedFd, path: &[u8], entry: &Entry, replayable: bool) -> Self {
         let pieces = entry.sparse.clone().map(|mut pieces| {
             pieces.retain(|piece| piece.length > 0);
             pieces.reverse();
             pieces
         });
-        Ok(NewFile { file: File::from(fd), path: path.to_vec(), size: entry.size, pieces, replayable })
+        NewFile { file: File::from(fd), path: path.to_vec(), size: entry.size, pieces, replayable }
     }
 
     pub(crate) fn write(&mut self, mut data: &[u8]) -> Result<()> {

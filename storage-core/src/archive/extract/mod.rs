@@ -57,10 +57,10 @@ impl<'a> Extractor<'a> {
         ledger: Option<Ledger>,
         ignore_chown_errors: bool,
         in_user_ns: bool,
-    ) -> Result<Self> {
+    ) -> Self {
         let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         let (uids, gids) = Default::default();
-        Ok(Extractor { root, whiteouts, ledger, ignore_chown_errors, in_user_ns, own, parent: None, uids, gids })
+        Extractor { root, whiteouts, ledger, ignore_chown_errors, in_user_ns, own, parent: None, uids, gids }
     }
 
     /// Makes what `entry`, whose clean path is `path`, describes. For a file with data the caller writes it and calls
@@ -102,7 +102,7 @@ impl<'a> Extractor<'a> {
         let fd = self.make(name, task, |dir, name| rustix::fs::openat(dir, names::os(name), flags, mode))?;
         self.made(name);
         let replayable = !self.here().through_link;
-        NewFile::new(fd, path, entry, replayable)
+        Ok(NewFile::new(fd, path, entry, replayable))
     }
 
     /// Gives a file that has its data the attributes of its entry.

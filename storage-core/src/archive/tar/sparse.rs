@@ -65,7 +65,7 @@ pub(super) fn from_records(records: &PaxSparse) -> Result<Option<Vec<Extent>>> {
     if !records.seen || records.map_in_data() || records.size.is_none() {
         return Ok(None);
     }
-    if records.numbers.len() % 2 != 0 {
+    if !records.numbers.len().is_multiple_of(2) {
         return Err(bad("a sparse map is malformed"));
     }
     Ok(Some(pairs(&records.numbers)))

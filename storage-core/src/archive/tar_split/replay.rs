@@ -156,7 +156,7 @@ fn content(
     let mut checksum = Checksum::new();
     let mut left = wanted.size;
     while left > 0 {
-        let length = output.from_file(&mut file, left, &mut checksum).map_err(|error| error.at(&path))?;
+        let length = output.copy_from(&mut file, left, &mut checksum).map_err(|error| error.at(&path))?;
         if length == 0 {
             return Err(changed("the file is shorter than it was"));
         }
@@ -187,7 +187,7 @@ impl Output<'_> {
     }
 
     /// Reads up to `most` bytes of a file; how many there were.
-    fn from_file(&mut self, file: &mut File, most: u64, checksum: &mut Checksum) -> Result<u64> {
+    fn copy_from(&mut self, file: &mut File, most: u64, checksum: &mut Checksum) -> Result<u64> {
         let start = self.held.len();
         let room = usize::try_from(most).map_or(PIECE, |most| most.min(PIECE));
         self.held.resize(start + room, 0);
