@@ -47,6 +47,12 @@ pub(crate) fn clean(name: &[u8]) -> Result<Vec<u8>> {
     Ok(path)
 }
 
+/// As [`clean`], for a name in an archive that is extracted: an absolute one is refused with [`Kind::Escape`], since it
+/// means a place outside of the layer.
+pub(crate) fn clean_relative(name: &[u8]) -> Result<Vec<u8>> {
+    if name.starts_with(b"/") { Err(escape(name, "is absolute")) } else { clean(name) }
+}
+
 /// The directory part of a clean path and its last component.
 pub(crate) fn split(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|byte| *byte == b'/') {
