@@ -122,6 +122,7 @@ struct lamina_driver_table {
     int32_t (*mount)(lamina_driver *, const struct lamina_call *, const struct lamina_layer *, const struct lamina_mount_options *,
                      lamina_bytes path, void *context);
     int32_t (*unmount)(lamina_driver *, const struct lamina_call *, struct lamina_str id, int32_t extent, lamina_detached **);
+    int32_t (*retire)(lamina_driver *, const struct lamina_call *, lamina_detached **);
 };
 
 #endif

@@ -135,6 +135,10 @@ impl Driver for Vfs {
         mounting::mount(&self.home, &layer.id, options)
     }
 
+    fn retire(&self, _held: &mut Mounting<'_>) -> Result<Detached> {
+        Ok(Detached::default())
+    }
+
     fn unmount(&self, _held: &mut Mounting<'_>, _id: &LayerId, _extent: Extent) -> Result<Detached> {
         Ok(Detached::default())
     }

@@ -184,8 +184,8 @@ impl MountingAccess<'_, '_> {
         self.driver.unmount(self.held, id, extent)
     }
 
-    /// See [`Driver::is_mounted`].
-    pub fn is_mounted(&self, id: &LayerId) -> Result<bool> {
-        self.driver.is_mounted(&self.held.shared(), id)
+    /// See [`Driver::retire`].
+    pub fn retire(&mut self) -> Result<Detached> {
+        self.driver.retire(self.held)
     }
 }

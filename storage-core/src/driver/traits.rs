@@ -110,6 +110,9 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// * The result is dropped after the locks are released.
     fn unmount(&self, held: &mut Mounting<'_>, id: &LayerId, extent: Extent) -> Result<Detached>;
 
+    /// Takes away what the driver keeps mounted beside layers. No layer is mounted. Asked at shutdown.
+    fn retire(&self, held: &mut Mounting<'_>) -> Result<Detached>;
+
     // ---- house-keeping: no proof, because what is touched is locked by itself ----
 
     /// Reclaims staging and trash that processes left when they died, until `deadline`. Never touches what is in use.

@@ -475,7 +475,8 @@ fn forbidden_lock(scratch: &Scratch, driver: &'static str) -> Outcome {
         fs::set_permissions(lock, fs::Permissions::from_mode(0o600)).expect("chmod");
     }
     let before = sight(&store);
-    for verb in [vec!["create-layer", "-n", "x"], vec!["delete-layer", "taken"], vec!["set-names", "-n", "y", "taken"]] {
+    for verb in [vec!["create-layer", "-n", "x"], vec!["delete-layer", "taken"], vec!["set-names", "-n", "y", "taken"]]
+    {
         let mut command = Command::new(&setpriv);
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&bin);
         command.args(store.command().get_args()).args(verb).env("HOME", &place);

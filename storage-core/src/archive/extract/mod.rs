@@ -62,7 +62,18 @@ impl<'a> Extractor<'a> {
     ) -> Self {
         let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         let (uids, gids) = Default::default();
-        Extractor { root, whiteouts, ledger, ignore_chown_errors, in_user_ns, own, parent: None, root_entry: None, uids, gids }
+        Extractor {
+            root,
+            whiteouts,
+            ledger,
+            ignore_chown_errors,
+            in_user_ns,
+            own,
+            parent: None,
+            root_entry: None,
+            uids,
+            gids,
+        }
     }
 
     /// Makes what `entry`, whose clean path is `path`, describes. For a file with data the caller writes it and calls
