@@ -8,7 +8,9 @@ fn main() {
             bencher.iter_custom(|rounds| {
                 let mut made = Vec::new();
                 let time = only(rounds, ground, |_| (), |ground, ()| made.push(ground.create(None)), |_, ()| ());
-                made.iter().for_each(|layer| ground.delete(layer));
+                for layer in &made {
+                    ground.delete(layer);
+                }
                 time
             });
         });
@@ -17,7 +19,9 @@ fn main() {
                 let base = ground.base();
                 let mut made = Vec::new();
                 let time = only(rounds, ground, |_| (), |ground, ()| made.push(ground.create(Some(&base))), |_, ()| ());
-                made.iter().for_each(|layer| ground.delete(layer));
+                for layer in &made {
+                    ground.delete(layer);
+                }
                 time
             });
         });
@@ -25,7 +29,9 @@ fn main() {
             bencher.iter_custom(|rounds| {
                 let mut made = Vec::new();
                 let time = only(rounds, ground, |_| (), |ground, ()| made.push(ground.import()), |_, ()| ());
-                made.iter().for_each(|layer| ground.delete(layer));
+                for layer in &made {
+                    ground.delete(layer);
+                }
                 time
             });
         });

@@ -154,6 +154,7 @@ impl RawTar {
     /// Adds an entry of a type with a link target and content.
     #[must_use = "the archive is moved"]
     pub fn entry(mut self, name: &str, kind: u8, target: &str, content: &[u8]) -> Self {
+        assert!(name.len() <= 100 && target.len() <= 100, "{name:?} or {target:?} is too long for a plain header");
         let mut header = [0_u8; 512];
         header[..name.len()].copy_from_slice(name.as_bytes());
         header[100..108].copy_from_slice(b"0000755\0");

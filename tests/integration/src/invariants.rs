@@ -94,7 +94,7 @@ pub fn leftovers(store: &Store, known: &[String]) -> Vec<PathBuf> {
 /// Files of Lamina's own that stay for good, named so that no layer can have their name: locks, and the reserve that lets
 /// records be written on a full disk.
 fn is_permanent_side_file(name: &str) -> bool {
-    name == "lamina-reserve" || (name.starts_with("lamina-") && name.ends_with(".lock"))
+    name == "lamina-reserve" || name.strip_suffix(".lock").is_some_and(|name| name.starts_with("lamina-"))
 }
 
 fn names(dir: &Path) -> Vec<(String, PathBuf)> {

@@ -8,7 +8,8 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
 fn whole_file(kind: i32) -> libc::flock {
-    libc::flock { l_type: kind as i16, l_whence: libc::SEEK_SET as i16, l_start: 0, l_len: 0, l_pid: 0 }
+    let short = |number: i32| i16::try_from(number).expect("a small constant");
+    libc::flock { l_type: short(kind), l_whence: short(libc::SEEK_SET), l_start: 0, l_len: 0, l_pid: 0 }
 }
 
 /// Takes a lock file for writing if nobody holds it, by an open file description lock; `None` if somebody does.

@@ -94,7 +94,9 @@ fn supervise(all: Vec<Case>, options: &Options) -> ExitCode {
     };
     let chosen: VecDeque<Case> = all.into_iter().filter(wanted).collect();
     if options.list {
-        chosen.iter().for_each(|case| println!("{}: test", case.name));
+        for case in &chosen {
+            println!("{}: test", case.name);
+        }
         return ExitCode::SUCCESS;
     }
     let Some(bin) = machine::lamina() else {
@@ -137,7 +139,7 @@ fn report(case: &Case, verdict: &Verdict, took: Duration) {
 }
 
 fn indent(text: &str) -> String {
-    text.lines().map(|line| format!("    {line}\n")).collect()
+    text.lines().fold(String::new(), |all, line| all + "    " + line + "\n")
 }
 
 fn close(verdicts: &[(&str, Verdict)]) -> ExitCode {
@@ -153,7 +155,9 @@ fn close(verdicts: &[(&str, Verdict)]) -> ExitCode {
             Verdict::Failed(_) => failed.push((*name).to_owned()),
         }
     }
-    failed.iter().for_each(|name| println!("failed: {name}"));
+    for name in &failed {
+        println!("failed: {name}");
+    }
     println!("{passed} passed, {} failed, {skipped} skipped", failed.len());
     let nothing = verdicts.is_empty();
     if nothing {

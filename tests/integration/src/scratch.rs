@@ -86,7 +86,7 @@ impl Scratch {
 
     /// A path below it; nothing is made.
     pub fn join(&self, name: impl AsRef<Path>) -> PathBuf {
-        assert!(name.as_ref().is_relative(), "{:?} would leave the scratch directory", name.as_ref());
+        assert!(name.as_ref().is_relative(), "{} would leave the scratch directory", name.as_ref().display());
         self.dir.join(name)
     }
 

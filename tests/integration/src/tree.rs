@@ -79,7 +79,9 @@ fn visit(root: &Path, at: &Path, tree: &mut Tree, seen: &mut BTreeMap<(u64, u64)
             .map(|entry| entry.expect("list a directory").file_name())
             .collect();
         names.sort();
-        names.iter().for_each(|name| visit(root, &at.join(name), tree, seen));
+        for name in &names {
+            visit(root, &at.join(name), tree, seen);
+        }
     }
 }
 
