@@ -38,13 +38,14 @@ impl Watcher {
         Ok(Watcher { lookout: lookout.clone(), before, looks: 0, next: 0, strange: None, locked: 0 })
     }
 
+    /// A stream begins.
+    pub(crate) fn begin(&mut self) {
+        self.next = 0;
+    }
+
     /// Called with how much of the present stream has passed.
     pub(crate) fn glance(&mut self, passed: u64) -> Result<()> {
         if passed < self.next {
-            // Another stream has begun.
-            if passed + STRIDE < self.next {
-                self.next = 0;
-            }
             return Ok(());
         }
         self.next = passed + STRIDE;
@@ -67,8 +68,8 @@ impl Watcher {
             times => format!("layers.lock was held {times} times"),
         };
         let evidence = format!(
-            "mount table and counts the same in {} looks while two diffs streamed ({lock}); {} files of the driver \
-             unchanged by changes, diff size and diffs",
+            "while two diffs streamed, each of {} looks found mount table and counts as before ({lock}); changes, diff size \
+             and diffs left {} files of the driver unchanged",
             self.looks,
             after.files()
         );

@@ -230,14 +230,26 @@ fn dot_dot(scratch: &Scratch, driver: &'static str) -> Outcome {
     Ok(())
 }
 
+/// An absolute name is refused, or means a place inside the layer, as it does for GNU tar and the reference.
 fn absolute(scratch: &Scratch, driver: &'static str) -> Outcome {
     let (store, before) = prepare(scratch, driver);
     let victim = outside(scratch);
     let safe = tree::listing(&scratch.join("outside"));
-    let target = victim.join("escaped").display().to_string();
-    let file = RawTar::new().file(&target, "x").write(&scratch.join("bad.tar"));
-    refused_archive(&store, &before, &file, &["escape"]);
-    nothing_escaped(scratch, &safe);
+    let target = victim.join("escape").display().to_string();
+    let file = RawTar::new().file(&target, "x").write(&scratch.join("absolute.tar"));
+    let layer = id("absolute");
+    let ended = store.run(&["import-layer", "-i", &layer, "-f", file.to_str().expect("a printable path")]);
+    assert_eq!(tree::listing(&victim), safe, "nothing outside of the layer changed");
+    if !ended.output.status.success() {
+        one_line(&ended, &["escape"]);
+        assert_eq!(sight(&store), before, "the store is as before");
+        return Ok(());
+    }
+    let mounted = store.mount(&layer);
+    let inside = fs::read_to_string(mounted.join(target.trim_start_matches('/'))).expect("read inside the layer");
+    store.unmount(&layer);
+    assert_eq!(inside, "x", "the entry is inside the layer");
+    assert_eq!(store.diff(&layer), fs::read(&file).expect("read an archive"), "the archive comes back");
     Ok(())
 }
 
@@ -463,7 +475,8 @@ fn forbidden_lock(scratch: &Scratch, driver: &'static str) -> Outcome {
         fs::set_permissions(lock, fs::Permissions::from_mode(0o600)).expect("chmod");
     }
     let before = sight(&store);
-    for verb in [vec!["create-layer", "-n", "x"], vec!["delete-layer", "taken"], vec!["mount", "taken"]] {
+    for verb in [vec!["create-layer", "-n", "x"], vec!["delete-layer", "taken"], vec!["set-names", "-n", "y", "taken"]]
+    {
         let mut command = Command::new(&setpriv);
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&bin);
         command.args(store.command().get_args()).args(verb).env("HOME", &place);

@@ -17,6 +17,7 @@ pub(crate) const CASES: &[Case] = &[
     case("child::exact_changes_and_same_tree::vfs_to_overlay", 60, |s| child(s, "vfs", "overlay")),
     case("child::changes_between_two_layers::overlay", 60, |s| between(s, "overlay")),
     case("child::changes_between_two_layers::vfs", 60, |s| between(s, "vfs")),
+    case("child::an_edit_that_keeps_size_and_time::overlay", 60, |s| quiet_edit(s, "overlay")),
 ];
 
 /// Packs the tree from which every child starts.
@@ -121,5 +122,35 @@ fn between(scratch: &Scratch, driver: &'static str) -> Outcome {
     assert_eq!(lines, ["Add \"/left\"", "Delete \"/right\""], "changes from the second layer to the first");
     let size: u64 = store.ok(&["diffsize", &left]).trim().parse().expect("diffsize writes a number");
     assert!(size >= 4, "the size of a diff with four bytes of data is {size}");
+    Ok(())
+}
+
+/// Builds that set every time to one moment change content without changing size or time. Overlay has the file in the
+/// layer's own directory, so that the change can't be overlooked; vfs can't know, nor can the reference with it.
+fn quiet_edit(scratch: &Scratch, driver: &'static str) -> Outcome {
+    let made = scratch.make("made");
+    archive::put(&made, "edited", "before");
+    archive::set_time(&made.join("edited"), 1_000_000_000, 0);
+    let base = scratch.join("base.tar");
+    archive::pack(&made, &base, "pax");
+    archive::put(&made, "edited", "behind");
+    archive::set_time(&made.join("edited"), 1_000_000_000, 0);
+
+    let store = Store::new(scratch, "store", driver);
+    let (parent, child, copy) = (id("parent"), id("child"), id("copy"));
+    store.import(&parent, None, &base);
+    store.create(&child, Some(&parent));
+    let root = store.mount(&child);
+    fs::write(root.join("edited"), "behind").expect("edit a file");
+    archive::set_time(&root.join("edited"), 1_000_000_000, 0);
+    store.unmount(&child);
+    assert_eq!(store.changes(&child), ["C /edited"], "an edit of content alone is a change");
+    let diff = scratch.join("child.tar");
+    store.diff_to(&child, &diff);
+    store.import(&copy, Some(&parent), &diff);
+    let content = fs::read_to_string(store.mount(&copy).join("edited")).expect("read");
+    store.unmount(&copy);
+    assert_eq!(content, "behind", "and the diff has it");
+    assert_eq!(store.changes(&copy), ["C /edited"], "in an imported layer, too");
     Ok(())
 }

@@ -14,6 +14,8 @@ pub(crate) const CASES: &[Case] = &[
     case("concurrent::two_hundred_operations_each::vfs", 180, |s| together(s, "vfs")),
     case("concurrent::each_uses_the_others_layers::overlay", 60, |s| crossed(s, "overlay")),
     case("concurrent::each_uses_the_others_layers::vfs", 60, |s| crossed(s, "vfs")),
+    case("concurrent::one_mounts_and_the_other_releases::overlay", 60, |s| hand_over(s, "overlay")),
+    case("concurrent::one_mounts_and_the_other_releases::vfs", 60, |s| hand_over(s, "vfs")),
 ];
 
 const OPERATIONS: usize = 200;
@@ -115,5 +117,29 @@ fn crossed(scratch: &Scratch, driver: &'static str) -> Outcome {
         assert_eq!(maker.ids(), Vec::<String>::new(), "what the other deleted is gone");
     }
     invariants::assert_clean(&ours, "after all is done");
+    Ok(())
+}
+
+/// In one mount namespace: the mount of either is seen, counted and ended by the other. (The reference binds the driver's
+/// home on itself before it mounts; a mount made below that place earlier is hidden from then on.)
+fn hand_over(scratch: &Scratch, driver: &'static str) -> Outcome {
+    let ours = Store::new(scratch, "store", driver);
+    let peer = ours.peer()?;
+    let layer = id("layer");
+    ours.import(&layer, None, &archive::small(scratch.path(), "small", 7, 100));
+    for (first, second, who) in [(&ours, &peer, "Lamina"), (&peer, &ours, "the reference"), (&ours, &peer, "Lamina")] {
+        let path = first.mount(&layer);
+        assert!(path.join("dir0/small-0").exists(), "what {who} mounted is there");
+        second.ids();
+        assert!(path.join("dir0/small-0").exists(), "what {who} mounted is there after the other looked");
+        let again = second.mount(&layer);
+        assert_eq!(again, path, "both see the layer at one place");
+        assert!(again.join("dir0/small-0").exists(), "what {who} mounted is there for the other");
+        first.unmount(&layer);
+        assert!(path.join("dir0/small-0").exists(), "one of two released, it is still there");
+        second.unmount(&layer);
+        invariants::assert_clean(&ours, &format!("after {who} mounted and the other released last"));
+        assert_eq!(ours.counts(), [], "nothing is counted");
+    }
     Ok(())
 }
