@@ -96,9 +96,8 @@ impl Store {
         for index in 0..depth {
             let layer = LayerRef { id: id(&format!("{prefix}{index}")), ancestors: ancestors.clone() };
             let staged = self.begin(Start::OnParent(layer.parent_ref())).unwrap();
-            let root = fd_path(std::os::fd::AsFd::as_fd(&staged.root().unwrap()));
-            let path = self.home.join("tempdirs");
-            assert!(path.is_dir(), "staging is in {}", path.display());
+            let fd = staged.root().unwrap();
+            let root = Path::new("/proc/self/fd").join(fd.as_raw_fd().to_string());
             std::fs::write(root.join(format!("f{index}")), "x").unwrap();
             std::fs::write(root.join("same"), format!("{index}")).unwrap();
             self.exclusive(|_, held| staged.commit(held, &layer.id)).unwrap();
@@ -148,7 +147,7 @@ impl Store {
 /// A path to what a descriptor has open, also for other processes.
 pub(crate) fn fd_path(fd: BorrowedFd<'_>) -> PathBuf {
     // The descriptor is only good for as long as it is open, so it is duplicated for good: tests are short.
-    let kept = nix::unistd::dup(fd).unwrap();
+    let kept = fd.try_clone_to_owned().unwrap();
     let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), kept.as_raw_fd()));
     std::mem::forget(kept);
     path

@@ -164,3 +164,25 @@ fn hostile_links_and_foreign_layers_are_refused_by_name() {
         assert_eq!(kind(store.view(&a)), Some(Kind::Corrupt), "a link in place of the changes was followed");
     });
 }
+
+#[test]
+fn too_few_descriptors_for_a_chain_are_named_as_the_cause() {
+    let output = std::process::Command::new("bash")
+        .args(["-c", "ulimit -n 64; exec \"$0\" --exact view::with_few_descriptors --ignored --test-threads=1"])
+        .arg(std::env::current_exe().unwrap())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+#[test]
+#[ignore = "run by the test above, with a low limit"]
+fn with_few_descriptors() {
+    with_store(Features::of_kernel(), "", |store| {
+        let top = store.make_deep("few", 100);
+        let refused = store.view(&top).unwrap_err();
+        assert_eq!(refused.errno(), Some(libc::EMFILE));
+        assert!(refused.to_string().contains("RLIMIT_NOFILE"), "{refused}");
+    });
+}

@@ -76,7 +76,10 @@ impl Store {
         self.shared(|driver, held| driver.compare(held, layer, base)).unwrap()
     }
 
+    /// What is left in staging and trash after a sweep.
     pub(crate) fn leftovers(&self) -> usize {
+        let soon = std::time::Instant::now() + std::time::Duration::from_mins(1);
+        self.driver.sweep(soon, &Task::new("sweep")).unwrap();
         std::fs::read_dir(self.home.join("tempdirs")).map_or(0, Iterator::count)
     }
 }
