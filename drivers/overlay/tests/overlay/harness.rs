@@ -4,12 +4,13 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use storage_core::driver::ScratchLocks;
 use storage_core::driver::{
     Comparison, Detached, Driver, Exclusive, Extent, LayerRef, MountOptions, Mounting, Naive, Plan, Request, Shared,
     Staged, Start, Trash, View,
 };
 use storage_core::ids::LayerId;
-use storage_core::locks::{ScratchLocks, ThreadKey};
+use storage_core::locks::ThreadKey;
 use storage_core::mount::{Features, in_private_namespace};
 use storage_core::{Error, Kind, Result, Task};
 use storage_driver_overlay::Overlay;

@@ -4,9 +4,10 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use storage_core::driver::ScratchLocks;
 use storage_core::driver::{Comparison, Driver, LayerRef, Plan, Request, Shared, Staged, Start, View};
 use storage_core::ids::LayerId;
-use storage_core::locks::{Exclusive, ScratchLocks, ThreadKey};
+use storage_core::locks::{Exclusive, ThreadKey};
 use storage_core::mount::Features;
 use storage_core::{Error, Kind, Result, Task};
 use storage_driver_vfs::Vfs;
