@@ -78,6 +78,7 @@ struct lamina_driver_table {
     uint64_t (*capabilities)(lamina_driver *);
     int32_t (*status)(lamina_driver *, lamina_each_pair, void *context);
     int32_t (*mount_point)(lamina_driver *, struct lamina_str id, lamina_bytes, void *context);
+    int32_t (*name_directories)(lamina_driver *, lamina_each_str, void *context);
     int32_t (*sweep)(lamina_driver *, const struct lamina_call *, uint64_t milliseconds, uint64_t *reclaimed, uint64_t *left);
 
     /* layers held shared */
@@ -121,6 +122,7 @@ struct lamina_driver_table {
     int32_t (*mount)(lamina_driver *, const struct lamina_call *, const struct lamina_layer *, const struct lamina_mount_options *,
                      lamina_bytes path, void *context);
     int32_t (*unmount)(lamina_driver *, const struct lamina_call *, struct lamina_str id, int32_t extent, lamina_detached **);
+    int32_t (*retire)(lamina_driver *, const struct lamina_call *, lamina_detached **);
 };
 
 #endif

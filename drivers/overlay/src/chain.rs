@@ -2,7 +2,8 @@
 //!
 //! The `lower` file of a layer names what it stands on by short names. Which layer a short name means is told by the
 //! `link` files of the layers that the records know as its ancestors. A layer that was made from a template stands on
-//! one more that the records don't know; that one is found by `l/`, whose links are untrusted.
+//! one more that the records don't know; that one is found by `l/`, whose links are untrusted. Where `l/` agrees with the
+//! records, which takes one call instead of five to see, the files are not read.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -13,6 +14,7 @@ use storage_core::error::{Error, Kind, OsContext, Result};
 use storage_core::ids::LayerId;
 use storage_core::mount::MAX_LOWERS;
 
+use crate::heal::target_of;
 use crate::home::{Home, LinkName, read_link_file, read_lower_file};
 use crate::part::Part;
 
@@ -35,7 +37,15 @@ pub(crate) fn lowers(home: &Home, layer: &LayerRef) -> Result<Vec<Step>> {
             .detail(format!("max depth exceeded: {} layers below, the kernel stacks {MAX_LOWERS}", links.len())));
     }
     let mut finder = Finder { home, ancestors: &layer.ancestors, looked_at: 0, known: HashMap::new() };
-    links.into_iter().map(|link| Ok(Step { id: finder.find(&link)?, link })).collect()
+    let mut steps = Vec::new();
+    for (index, link) in links.into_iter().enumerate() {
+        let id = match layer.ancestors.get(index).filter(|id| leads_to(home, &link, id)) {
+            Some(id) => id.clone(),
+            None => finder.find(&link)?,
+        };
+        steps.push(Step { link, id });
+    }
+    Ok(steps)
 }
 
 fn no_lower_file(path: &Path, layer: &LayerRef) -> Result<Vec<Step>> {
@@ -73,6 +83,11 @@ impl Finder<'_> {
             None => owner_by_link(self.home, link),
         }
     }
+}
+
+/// Whether `l/LINK` points to the layer.
+fn leads_to(home: &Home, link: &LinkName, id: &LayerId) -> bool {
+    std::fs::read_link(home.links().join(link.as_str())).is_ok_and(|target| target == target_of(id))
 }
 
 /// The layer that `l/LINK` points to.

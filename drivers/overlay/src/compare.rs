@@ -54,9 +54,10 @@ impl Compared {
             }
             _ => None,
         };
-        let new = stack(home, &chain, way)?;
-        let old = below.as_deref().map(|below| stack(home, below, way)).transpose()?;
-        Ok(Compared { path, own, new, old, pins: pins(&parts, &chain)? })
+        let mut pins = pins(&parts, &chain)?;
+        let new = stack(home, &chain, way, &mut pins)?;
+        let old = below.as_deref().map(|below| stack(home, below, way, &mut pins)).transpose()?;
+        Ok(Compared { path, own, new, old, pins })
     }
 
     fn views(&self) -> (BorrowedFd<'_>, Option<BorrowedFd<'_>>) {
@@ -146,7 +147,12 @@ impl Walk<'_> {
     fn entry(&mut self, name: &OsStr, kind: FileType) -> Result<bool> {
         self.task.step(0, 1)?;
         let path = self.here.join(name);
-        let difference = archive::compare_paths(self.new, self.old, &path)?;
+        let mut difference = archive::compare_paths(self.new, self.old, &path)?;
+        if difference.is_none() && kind == FileType::RegularFile {
+            // It was copied up for a reason: an edit may have kept size and time.
+            let same = archive::same_content(self.new, self.old, &path, self.task)?;
+            difference = (!same).then_some(ChangeKind::Modify);
+        }
         if kind != FileType::Directory {
             difference.map_or(Ok(()), |kind| self.report(path, kind))?;
             return Ok(false);

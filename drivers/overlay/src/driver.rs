@@ -19,6 +19,7 @@ use crate::heal::{heal, remove_link};
 use crate::home::Home;
 use crate::options::Options;
 use crate::part::Part;
+use crate::private_home;
 use crate::staged::StagedLayer;
 use crate::survey::{Support, examine, remember};
 use crate::view::{self, Way};
@@ -100,7 +101,7 @@ impl Driver for Overlay {
         let word = |yes: bool| if yes { "true" } else { "false" };
         vec![
             pair("Backing Filesystem", backing),
-            pair("Supports d_type", word(self.kernel.d_type)),
+            pair("Supports d_type", "true"),
             pair("Native Overlay Diff", "true"),
             pair("Using metacopy", word(metacopy)),
             pair("Supports shifting", "false"),
@@ -144,6 +145,10 @@ impl Driver for Overlay {
         self.home.merged(id)
     }
 
+    fn name_directories(&self) -> Vec<PathBuf> {
+        vec![self.home.root().to_path_buf(), self.home.links()]
+    }
+
     fn is_mounted(&self, _held: &Shared<'_>, id: &LayerId) -> Result<bool> {
         is_mount_root(&self.home.merged(id))
     }
@@ -162,6 +167,10 @@ impl Driver for Overlay {
 
     fn mount(&self, _held: &mut Mounting<'_>, layer: &LayerRef, options: &MountOptions) -> Result<PathBuf> {
         self.attach(layer, options)
+    }
+
+    fn retire(&self, _held: &mut Mounting<'_>) -> Result<Detached> {
+        Ok(Detached::new(private_home::take_away(self.home.root())?.into_iter().collect()))
     }
 
     fn unmount(&self, _held: &mut Mounting<'_>, id: &LayerId, extent: Extent) -> Result<Detached> {

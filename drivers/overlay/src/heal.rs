@@ -121,6 +121,7 @@ pub(crate) fn remove_link(home: &Home, id: &LayerId) -> Result<()> {
     }
 }
 
-fn target_of(id: &LayerId) -> PathBuf {
+/// Where the layer's name in `l/` leads.
+pub(crate) fn target_of(id: &LayerId) -> PathBuf {
     Path::new("..").join(id.as_str()).join("diff")
 }

@@ -29,6 +29,7 @@ mod home;
 mod mounting;
 mod options;
 mod part;
+mod private_home;
 mod staged;
 mod survey;
 mod view;

@@ -19,6 +19,7 @@ use crate::chain::{Step, lowers};
 use crate::heal::{heal, heal_steps};
 use crate::options::check_mount_options;
 use crate::part::Part;
+use crate::private_home;
 
 /// How many stacked mounts are taken away at most: more are somebody's loop.
 const MOST_MOUNTS: usize = 1000;
@@ -28,6 +29,9 @@ impl Overlay {
     pub(crate) fn attach(&self, layer: &LayerRef, options: &MountOptions) -> Result<PathBuf> {
         let merged = self.home.merged(&layer.id);
         let (flags, read_only) = self.mount_flags(options)?;
+        if !self.options.skip_mount_home {
+            private_home::make(self.home.root())?;
+        }
         if is_mount_root(&merged)? {
             return Err(Error::new(Kind::Busy, "mount layer").at(merged).detail("something is mounted there already"));
         }

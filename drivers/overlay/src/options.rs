@@ -8,6 +8,8 @@ use storage_core::mount::{MountFlags, in_user_namespace};
 pub(crate) struct Options {
     /// Options of every mount that brings none of its own, as given.
     pub(crate) mountopt: String,
+    /// The home isn't made a mount of its own before layers are mounted below it.
+    pub(crate) skip_mount_home: bool,
 }
 
 /// Keys of the kernel's that the driver sets itself.
@@ -24,6 +26,7 @@ impl Options {
                     check_mount_options([value.as_str()])?;
                     parsed.mountopt.clone_from(value);
                 }
+                "skip_mount_home" => parsed.skip_mount_home = !is_false(value),
                 _ => check(key, value)?,
             }
         }
@@ -39,9 +42,7 @@ impl Options {
 fn check(key: &str, value: &str) -> Result<()> {
     match key {
         "sync" if matches!(value, "" | "none" | "filesystem") => Ok(()),
-        // Both only change how the home itself is mounted, which this driver leaves alone.
-        "skip_mount_home" | "use_composefs" if is_false(value) => Ok(()),
-        "skip_mount_home" => Ok(()),
+        "use_composefs" if is_false(value) => Ok(()),
         "ignore_chown_errors" if is_false(value) || !in_user_namespace() => Ok(()),
         "mount_program" | "force_mask" | "imagestore" | "size" | "inodes" | "additionalimagestore"
             if value.is_empty() =>

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use storage_core::archive::Whiteouts;
-use storage_core::driver::{Exclusive, LayerRef, Plan, Staged, Start, Trash};
+use storage_core::driver::{Exclusive, LayerRef, Pin, PinnedDir, Plan, Staged, Start, Trash};
 use storage_core::error::{Error, Kind, OsContext, Result};
 use storage_core::fs::copy::{Side, copy_tree};
 use storage_core::fs::tempdir::Trashed;
@@ -31,8 +31,8 @@ pub(crate) struct StagedLayer {
     home: Home,
     place: TempDir,
     user_xattr: bool,
-    /// The directory that must still be there at the end, and which one it was when this began.
-    origin: Option<(PathBuf, FileId)>,
+    /// The directory that must still be there at the end, held so that nothing else can have its identity.
+    origin: Option<PinnedDir>,
     /// The changes to start with.
     copy_of: Option<PathBuf>,
     link: LinkName,
@@ -48,10 +48,10 @@ impl StagedLayer {
         match &plan.start {
             Start::OnParent(parent) => staged.lay_out(parent.as_ref())?,
             Start::Replacing { layer, empty } => {
-                let part = Part::open(home, &layer.id)?;
+                Part::open(home, &layer.id)?;
                 let diff = home.diff(&layer.id);
+                staged.origin = Some(PinnedDir::open(&diff)?);
                 staged.make_diff_like(&diff)?;
-                staged.origin = Some((diff.clone(), part.diff_id()));
                 staged.copy_of = (!empty).then_some(diff);
             }
         }
@@ -77,11 +77,10 @@ impl StagedLayer {
             make_dir(&layer.join("empty"), 0o700)?;
             return make_dir(&self.diff(), 0o555);
         };
-        let part = Part::open(&self.home, &parent.id)?;
+        Part::open(&self.home, &parent.id)?;
+        self.origin = Some(PinnedDir::open(self.home.layer(&parent.id))?);
         write_new(&layer.join("lower"), &lower_on(&self.home, &parent.id)?)?;
-        self.make_diff_like(&self.home.diff(&parent.id))?;
-        self.origin = Some((part.pin.path().to_path_buf(), part.pin.id()));
-        Ok(())
+        self.make_diff_like(&self.home.diff(&parent.id))
     }
 
     /// Makes the directory of changes with the owner and the mode of another's.
@@ -96,13 +95,11 @@ impl StagedLayer {
 
     /// Fails unless what this started from is still there, the same.
     fn check_origin(&self) -> Result<()> {
-        match &self.origin {
-            Some((path, id)) if FileId::of_path(path)? != Some(*id) => Err(Error::new(Kind::Changed, "commit layer")
-                .at(path)
-                .detail("the layer that it starts from was removed or replaced")
-                .remedy("try again")),
-            _ => Ok(()),
-        }
+        self.origin.as_ref().map_or(Ok(()), |origin| {
+            origin.check().map_err(|error| {
+                error.detail("the layer that the new one starts from is not the same any more").remedy("try again")
+            })
+        })
     }
 
     pub(crate) fn commit_as(&self, id: &LayerId) -> Result<()> {

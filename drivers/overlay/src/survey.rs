@@ -21,10 +21,9 @@ use storage_core::task::Task;
 use crate::home::{Home, make_dir};
 use crate::options::Options;
 
-/// What the kernel and the filesystem do together.
+/// What the kernel and the filesystem do together, where the driver can work at all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Support {
-    pub(crate) d_type: bool,
     pub(crate) metacopy: bool,
     pub(crate) volatile: bool,
     pub(crate) reflink: bool,
@@ -36,7 +35,7 @@ impl Support {
             .with(Capability::KernelMounts, true)
             .with(Capability::ProportionalDiff, true)
             .with(Capability::DetachedViews, features.detached && features.lowerdir_add)
-            .with(Capability::DType, self.d_type)
+            .with(Capability::DType, true)
             .with(Capability::Reflink, self.reflink)
             .with(Capability::Metacopy, self.metacopy)
             .with(Capability::Volatile, self.volatile)
@@ -67,8 +66,7 @@ pub(crate) fn examine(request: &Request, features: Features) -> Result<Support> 
         return Ok(Support { reflink, ..support });
     }
     let scratch = Scratch::new(&request.home, &place)?;
-    let d_type = scratch.d_type()?;
-    if !d_type {
+    if !scratch.d_type()? {
         return Err(unusable(&place, "the filesystem doesn't tell the types of directory entries (xfs needs ftype=1)"));
     }
     let volatile = scratch.try_mount(features, &["volatile"]).is_ok();
@@ -77,7 +75,7 @@ pub(crate) fn examine(request: &Request, features: Features) -> Result<Support> 
     }
     let quick: &[&str] = if volatile { &["volatile"] } else { &[] };
     let metacopy = !in_user_namespace() && scratch.has_metacopy(features, quick);
-    Ok(Support { d_type, metacopy, volatile, reflink })
+    Ok(Support { metacopy, volatile, reflink })
 }
 
 fn check_backing(place: &Path) -> Result<()> {
@@ -107,7 +105,7 @@ fn remembered(run_home: &Path) -> Option<Support> {
     };
     let metacopy = if in_user_namespace() { Some(false) } else { answer("metacopy(metacopy=on)") };
     match (says("overlay-true"), metacopy, answer("volatile")) {
-        (true, Some(metacopy), Some(volatile)) => Some(Support { d_type: true, metacopy, volatile, reflink: false }),
+        (true, Some(metacopy), Some(volatile)) => Some(Support { metacopy, volatile, reflink: false }),
         _ => None,
     }
 }

@@ -24,20 +24,22 @@ pub(crate) struct Way {
 pub(crate) fn view(home: &Home, layer: &LayerRef, way: Way) -> Result<View> {
     let mut parts = Parts::default();
     let chain = parts.chain(home, layer)?;
-    let root = stack(home, &chain, way)?;
-    Ok(View::new(root, pins(&parts, &chain)?))
+    let mut pins = pins(&parts, &chain)?;
+    let root = stack(home, &chain, way, &mut pins)?;
+    Ok(View::new(root, pins))
 }
 
 /// The layer's own changes under their own names.
 pub(crate) fn own_files(home: &Home, layer: &LayerRef, way: Way) -> Result<View> {
     let part = Part::open(home, &layer.id)?;
+    let hold = PinnedDir::open(part.pin.path().join("diff"))?;
+    let mut pins: Vec<Box<dyn Pin>> = vec![Box::new(Arc::clone(&part)), Box::new(hold)];
     let root = if part.is_single() {
         read_only_clone(&part.pin.path().join("diff"), Some(part.diff_id()), way.features)?
     } else {
-        stack(home, std::slice::from_ref(&part), way)?
+        stack(home, std::slice::from_ref(&part), way, &mut pins)?
     };
-    let hold = PinnedDir::open(part.pin.path().join("diff"))?;
-    Ok(View::new(root, vec![Box::new(part), Box::new(hold)]))
+    Ok(View::new(root, pins))
 }
 
 /// The holds of a view. Of the topmost layer the changes are held too: they can be replaced while nothing stands on it.
@@ -52,30 +54,41 @@ pub(crate) fn pins(parts: &Parts, chain: &[Arc<Part>]) -> Result<Vec<Box<dyn Pin
     Ok(pins)
 }
 
-/// Stacks the layers of a chain, without anything to write to.
-pub(crate) fn stack(home: &Home, chain: &[Arc<Part>], way: Way) -> Result<OwnedFd> {
+/// Stacks the layers of a chain, without anything to write to. What must outlive the sight is added to `pins`.
+pub(crate) fn stack(home: &Home, chain: &[Arc<Part>], way: Way, pins: &mut Vec<Box<dyn Pin>>) -> Result<OwnedFd> {
     let mut lowers: Vec<Source> = chain.iter().flat_map(|part| part.sources()).collect();
-    let mut scratch = None;
     if let ([only], Some(part)) = (lowers.as_slice(), chain.last()) {
-        let (empty, place) = ground(home, part, only)?;
+        let empty = match part.empty()?.filter(|empty| empty.id != only.id) {
+            Some(empty) => empty,
+            None => Ground::make(home, pins)?,
+        };
         lowers.push(empty);
-        scratch = place;
     }
     let options = view_options(way.user_xattr);
-    let root = Stack { lowers, upper: None, options }.view(way.features);
-    drop(scratch);
-    root
+    Stack { lowers, upper: None, options }.view(way.features)
 }
 
-/// An empty directory for a layer that stands on nothing: its own, or one in staging, which is needed until it is mounted.
-fn ground(home: &Home, part: &Part, only: &Source) -> Result<(Source, Option<TempDir>)> {
-    if let Some(empty) = part.empty()?.filter(|empty| empty.id != only.id) {
-        return Ok((empty, None));
+/// An empty directory in staging, for a layer that stands on nothing and has lost its own.
+///
+/// It stays as long as the sight: the kernel ends a listing short, without an error, when a directory that it merges is
+/// deleted.
+#[derive(Debug)]
+struct Ground(TempDir);
+
+impl Ground {
+    fn make(home: &Home, pins: &mut Vec<Box<dyn Pin>>) -> Result<Source> {
+        let place = home.tempdirs().create()?;
+        let path = place.path().join("empty");
+        make_dir(&path, 0o700)?;
+        pins.push(Box::new(Ground(place)));
+        Ok(Source::at(path))
     }
-    let place = home.tempdirs().create()?;
-    let path = place.path().join("empty");
-    make_dir(&path, 0o700)?;
-    Ok((Source::at(path), Some(place)))
+}
+
+impl Pin for Ground {
+    fn check(&self) -> Result<()> {
+        self.0.check()
+    }
 }
 
 /// What the files themselves say about renames and copies without data is believed, whatever the configuration.

@@ -111,6 +111,10 @@ impl Driver for Vfs {
         self.home.layer(id)
     }
 
+    fn name_directories(&self) -> Vec<PathBuf> {
+        vec![self.home.root().join("dir")]
+    }
+
     fn is_mounted(&self, _held: &Shared<'_>, _id: &LayerId) -> Result<bool> {
         Ok(false)
     }
@@ -129,6 +133,10 @@ impl Driver for Vfs {
 
     fn mount(&self, _held: &mut Mounting<'_>, layer: &LayerRef, options: &MountOptions) -> Result<PathBuf> {
         mounting::mount(&self.home, &layer.id, options)
+    }
+
+    fn retire(&self, _held: &mut Mounting<'_>) -> Result<Detached> {
+        Ok(Detached::default())
     }
 
     fn unmount(&self, _held: &mut Mounting<'_>, _id: &LayerId, _extent: Extent) -> Result<Detached> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use storage_core::archive::Whiteouts;
-use storage_core::driver::{Exclusive, Plan, Staged, Start, Trash};
+use storage_core::driver::{Exclusive, Pin, PinnedDir, Plan, Staged, Start, Trash};
 use storage_core::error::{Error, Kind, OsContext, Result};
 use storage_core::fs::copy::{Side, copy_tree};
 use storage_core::fs::tempdir::Trashed;
@@ -25,8 +25,8 @@ const TREE: &str = "layer";
 pub(crate) struct StagedTree {
     home: Home,
     place: TempDir,
-    /// What is copied, and which directory it was when this began.
-    origin: Option<(PathBuf, FileId)>,
+    /// What is copied, held so that nothing else can have its identity.
+    origin: Option<PinnedDir>,
 }
 
 impl StagedTree {
@@ -35,13 +35,7 @@ impl StagedTree {
         let origin = match &plan.start {
             Start::OnParent(None) => None,
             Start::OnParent(Some(layer)) | Start::Replacing { layer, .. } => {
-                let path = home.layer(&layer.id);
-                let id = FileId::of_path(&path)?.ok_or_else(|| {
-                    Error::new(Kind::NotFound, "begin layer")
-                        .at(&path)
-                        .detail("the layer that it starts from has no place")
-                })?;
-                Some((path, id))
+                Some(PinnedDir::open(home.layer(&layer.id))?)
             }
         };
         let place = home.tempdirs().create()?;
@@ -60,13 +54,11 @@ impl StagedTree {
 
     /// Fails unless what this was copied from is still there, the same.
     fn check_origin(&self) -> Result<()> {
-        match &self.origin {
-            Some((path, id)) if FileId::of_path(path)? != Some(*id) => Err(Error::new(Kind::Changed, "commit layer")
-                .at(path)
-                .detail("the layer that it starts from was removed or replaced")
-                .remedy("try again")),
-            _ => Ok(()),
-        }
+        self.origin.as_ref().map_or(Ok(()), |origin| {
+            origin.check().map_err(|error| {
+                error.detail("the layer that the new one starts from is not the same any more").remedy("try again")
+            })
+        })
     }
 
     pub(crate) fn commit_as(&self, id: &LayerId) -> Result<()> {
@@ -91,7 +83,7 @@ impl StagedTree {
 
 impl Staged for StagedTree {
     fn fill(&mut self, task: &Task) -> Result<()> {
-        let Some((from, _)) = &self.origin else { return Ok(()) };
+        let Some(from) = self.origin.as_ref().map(PinnedDir::path) else { return Ok(()) };
         let to = self.tree();
         copy_tree(
             Side { root: open_directory(from)?, path: from },

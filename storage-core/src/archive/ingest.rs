@@ -206,7 +206,7 @@ fn one(
     split: &mut Split,
     task: &Task,
 ) -> Result<()> {
-    let path = names::clean(&entry.name)?;
+    let path = names::clean_relative(&entry.name)?;
     let placed = extractor.place(entry, &path, task)?;
     let Placed::File(mut file) = placed else {
         if entry.stored > 0 {

@@ -2,6 +2,7 @@
 
 pub mod changes;
 pub mod compression;
+mod content;
 mod extract;
 mod feed;
 mod hash;
@@ -15,6 +16,7 @@ pub mod write;
 
 pub use changes::{Change, ChangeKind, compare, compare_paths};
 pub use compression::{Compression, Encoder, decoder};
+pub use content::same_content;
 pub use hash::HashingWriter;
 pub use ingest::{Ending, Ingest, Ingested, Whiteouts, ingest};
 pub use pack::pack;

@@ -13,6 +13,9 @@ pub(crate) const OPAQUE: &[u8] = b".wh..wh..opq";
 /// The prefix of names that AUFS keeps for itself.
 pub(crate) const WHITEOUT_META: &[u8] = b".wh..wh.";
 
+/// The longest name of an entry: walking to it takes a call for each component.
+const LONGEST: usize = 64 * 1024;
+
 /// An entry whose path would leave the root.
 pub(crate) fn escape(name: &[u8], why: &str) -> Error {
     Error::new(Kind::Escape, "extract archive").detail(format!("the entry {:?} {why}", shown(name)))
@@ -21,6 +24,9 @@ pub(crate) fn escape(name: &[u8], why: &str) -> Error {
 /// The path of a name: relative, without `.`, `..`, doubled and closing slashes; empty for the root. A leading `/` is
 /// taken off. Fails with [`Kind::Escape`] when a `..` leads outside.
 pub(crate) fn clean(name: &[u8]) -> Result<Vec<u8>> {
+    if name.len() > LONGEST {
+        return Err(bad(format!("a name is longer than {LONGEST} bytes")));
+    }
     if name.contains(&0) {
         return Err(bad(format!("the name {:?} holds a NUL", shown(name))));
     }
@@ -39,6 +45,12 @@ pub(crate) fn clean(name: &[u8]) -> Result<Vec<u8>> {
         }
     }
     Ok(path)
+}
+
+/// As [`clean`], for a name in an archive that is extracted: an absolute one is refused with [`Kind::Escape`], since it
+/// means a place outside of the layer.
+pub(crate) fn clean_relative(name: &[u8]) -> Result<Vec<u8>> {
+    if name.starts_with(b"/") { Err(escape(name, "is absolute")) } else { clean(name) }
 }
 
 /// The directory part of a clean path and its last component.
@@ -74,6 +86,7 @@ mod tests {
         ] {
             assert_eq!(clean(name.as_bytes()).expect(name), path.as_bytes(), "{name}");
         }
+        assert_eq!(clean(&vec![b'a'; LONGEST + 1]).map_err(|error| error.kind()), Err(Kind::BadArchive));
         for name in ["..", "../a", "a/../../b", "/.."] {
             assert_eq!(clean(name.as_bytes()).map_err(|error| error.kind()), Err(Kind::Escape), "{name}");
         }

@@ -88,6 +88,11 @@ impl Gate {
         self.driver.mount_point(id)
     }
 
+    /// The directories whose entries name layers. Needs no lock.
+    pub fn name_directories(&self) -> Vec<PathBuf> {
+        self.driver.name_directories()
+    }
+
     /// Reclaims what died. Needs no store lock, and is called without one (R6).
     pub fn sweep(&self, deadline: Instant, task: &Task) -> Result<Swept> {
         self.driver.sweep(deadline, task)
@@ -179,8 +184,8 @@ impl MountingAccess<'_, '_> {
         self.driver.unmount(self.held, id, extent)
     }
 
-    /// See [`Driver::is_mounted`].
-    pub fn is_mounted(&self, id: &LayerId) -> Result<bool> {
-        self.driver.is_mounted(&self.held.shared(), id)
+    /// See [`Driver::retire`].
+    pub fn retire(&mut self) -> Result<Detached> {
+        self.driver.retire(self.held)
     }
 }

@@ -75,6 +75,9 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// Where [`Driver::mount`] shows the layer.
     fn mount_point(&self, id: &LayerId) -> PathBuf;
 
+    /// The directories whose entries name layers. After a commit the store flushes them, where its durability asks for that.
+    fn name_directories(&self) -> Vec<PathBuf>;
+
     /// Whether the kernel has a mount at [`Driver::mount_point`], in this mount namespace. `false` for a driver without
     /// [`super::Capability::KernelMounts`].
     fn is_mounted(&self, held: &Shared<'_>, id: &LayerId) -> Result<bool>;
@@ -106,6 +109,9 @@ pub trait Driver: fmt::Debug + Send + Sync {
     ///
     /// * The result is dropped after the locks are released.
     fn unmount(&self, held: &mut Mounting<'_>, id: &LayerId, extent: Extent) -> Result<Detached>;
+
+    /// Takes away what the driver keeps mounted beside layers. No layer is mounted. Asked at shutdown.
+    fn retire(&self, held: &mut Mounting<'_>) -> Result<Detached>;
 
     // ---- house-keeping: no proof, because what is touched is locked by itself ----
 

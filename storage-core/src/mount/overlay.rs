@@ -105,7 +105,7 @@ impl Overlay {
         }
         let data = self.data(|source| source.short.as_deref().unwrap_or(&source.path).as_os_str().to_owned());
         if data.len() < PAGE {
-            return in_directory(dir, || self.mount_classic(target, self.options.flags, &data));
+            return in_directory(dir, || mount_classic(target, self.options.flags, &data));
         }
         self.attach_by_numbers(target)
     }
@@ -124,7 +124,7 @@ impl Overlay {
                 data.len()
             )));
         }
-        in_directory(Path::new("/proc/thread-self/fd"), || self.mount_classic(target, self.options.flags, &data))
+        in_directory(Path::new("/proc/thread-self/fd"), || mount_classic(target, self.options.flags, &data))
     }
 
     fn check_depth(&self) -> Result<()> {
@@ -179,25 +179,13 @@ impl Overlay {
             check_id(source)?;
             lowers.push(OsString::from(link));
         }
-        if lowers.len() == 1 && self.upper.is_none() {
-            std::fs::create_dir("0").os("mkdir", base)?;
-            lowers.push("0".into());
-        }
         let target = base.join("1");
         std::fs::create_dir(&target).os("mkdir", &target)?;
         let data = self.data_with(&lowers, |source| source.path.as_os_str().to_owned());
-        self.mount_classic(&target, flags, &data)?;
+        mount_classic(&target, flags, &data)?;
         let root = open_path(&target).and_then(|root| reopen_directory(root, self.name()))?;
         umount2(&target, MntFlags::MNT_DETACH).os("umount2(detach)", &target)?;
         Ok(root)
-    }
-
-    fn mount_classic(&self, target: &Path, flags: MsFlags, data: &OsStr) -> Result<()> {
-        let own = flags & (MsFlags::MS_NOATIME | MsFlags::MS_RELATIME | MsFlags::MS_STRICTATIME);
-        let flags = if own.is_empty() { flags | MsFlags::MS_RELATIME } else { flags };
-        mount(Some("overlay"), target, Some("overlay"), flags, Some(data))
-            .os("mount(overlay)", target)
-            .map_err(|error| error.detail(format!("with {}", shortened(data))))
     }
 
     /// The data of `mount(2)`, with `name` for each directory.
@@ -227,6 +215,15 @@ impl Overlay {
         }
         OsString::from_vec(data)
     }
+}
+
+/// The one call that all kernels have.
+fn mount_classic(target: &Path, flags: MsFlags, data: &OsStr) -> Result<()> {
+    let own = flags & (MsFlags::MS_NOATIME | MsFlags::MS_RELATIME | MsFlags::MS_STRICTATIME);
+    let flags = if own.is_empty() { flags | MsFlags::MS_RELATIME } else { flags };
+    mount(Some("overlay"), target, Some("overlay"), flags, Some(data))
+        .os("mount(overlay)", target)
+        .map_err(|error| error.detail(format!("with {}", shortened(data))))
 }
 
 /// A filesystem that is being configured, with what must stay open until it is made.

@@ -5,8 +5,6 @@
 
 use std::io::Read;
 
-use serde_json::value::RawValue;
-
 use super::Store;
 use super::import::{Content, Filled};
 use super::intent::Intent;
@@ -66,13 +64,15 @@ impl Store {
         rubbish: &mut Rubbish<'_>,
     ) -> Result<()> {
         let id = after.layer_id()?;
-        let record = RawValue::from_string(after.to_json()?)
-            .map_err(|source| Error::new(Kind::Io, "write intent").because(source))?;
         if let Some(tar_split) = filled.tar_split.as_ref().filter(|_| !after.diff_digest.is_empty()) {
             guard.world().unlink(&self.next_tar_split())?;
             tar_split.place.move_out(&tar_split.name, &self.next_tar_split())?;
         }
-        self.say(&Intent::Replace { id: after.id.clone(), identity: filled.staged.identity()?, record })?;
+        self.say(&Intent::Replace {
+            id: after.id.clone(),
+            identity: filled.staged.identity()?,
+            record: after.to_json()?,
+        })?;
         let exchanged = self.gate.exclusive(&mut guard.exclusive())?.replace(filled.staged, &id);
         match exchanged {
             Ok(former) => rubbish.add(former),

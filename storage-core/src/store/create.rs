@@ -110,7 +110,7 @@ impl Store {
         }
         self.gate.exclusive(&mut guard.exclusive())?.commit(filled.staged, id)?;
         if self.durability != Durability::None {
-            guard.world().flush_directory(&self.graph_root.join(self.driver_name))?;
+            self.gate.name_directories().iter().try_for_each(|directory| guard.world().flush_directory(directory))?;
         }
         Ok(())
     }

@@ -3,21 +3,21 @@
 //! An intent is made and removed by a holder of the exclusive lock, so one found by the next holder was left by a process
 //! that died. There is one file for changes of layers and one for mounts. See `docs/on-disk.md`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use super::Store;
 use super::layers::json;
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::locks::{Flush, Kernel, World};
 
 /// The version of the intents' form.
 const VERSION: u32 = 1;
 
 /// A change of layers that isn't one step.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "operation", rename_all = "kebab-case")]
 pub(super) enum Intent {
     /// The layer's parts are being put in place; without a record they are to be removed.
@@ -36,9 +36,16 @@ pub(super) enum Intent {
         id: String,
         /// What the driver says of the new content.
         identity: String,
-        /// The new record.
-        record: Box<RawValue>,
+        /// The new record, as JSON.
+        record: String,
     },
+}
+
+/// An intent, and the version of its form.
+#[derive(Serialize, Deserialize)]
+struct Said {
+    version: u32,
+    intent: Intent,
 }
 
 /// A mount whose count is about to differ from it.
@@ -59,7 +66,7 @@ impl Store {
 
     /// Says what is about to be done. The layers are held for writing.
     pub(super) fn say(&self, intent: &Intent) -> Result<()> {
-        let text = json::to_string(&serde_json::json!({ "version": VERSION, "intent": intent }))?;
+        let text = json::to_string(&Said { version: VERSION, intent: intent.clone() })?;
         Kernel::new().replace(&self.intent_path(), text.as_bytes(), Flush::Nothing).map(|_| ())
     }
 
@@ -76,13 +83,12 @@ impl Store {
         Kernel::new().unlink(&self.intent_path())
     }
 
-    /// What a dead writer was about to do. One that can't be understood had not begun.
+    /// What a dead writer was about to do. Fails with [`Kind::Corrupt`] for an intent that can't be understood; an empty file,
+    /// which only a loss of power leaves, says nothing.
     pub(super) fn last_words(&self) -> Result<Option<Intent>> {
-        let Some((bytes, _)) = Kernel::new().read(&self.intent_path())? else { return Ok(None) };
-        let envelope: Option<serde_json::Value> = serde_json::from_slice(&bytes).ok();
-        Ok(envelope
-            .filter(|envelope| envelope["version"] == VERSION)
-            .and_then(|envelope| serde_json::from_str(&envelope["intent"].to_string()).ok()))
+        let path = self.intent_path();
+        let said: Option<Said> = read(&path)?;
+        Ok(said.map(|said| said.intent))
     }
 
     /// Says that the layer's mount and count are about to differ. The mount counts are held for writing.
@@ -98,8 +104,50 @@ impl Store {
 
     /// The layer whose mount and count a dead process left apart.
     pub(super) fn left_mounting(&self) -> Result<Option<String>> {
-        let Some((bytes, _)) = Kernel::new().read(&self.mounting_path())? else { return Ok(None) };
-        let left: Option<Mounting> = serde_json::from_slice(&bytes).ok();
-        Ok(left.filter(|left| left.version == VERSION).map(|left| left.id))
+        let left: Option<Mounting> = read(&self.mounting_path())?;
+        Ok(left.map(|left| left.id))
+    }
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let Some((bytes, _)) = Kernel::new().read(path)? else { return Ok(None) };
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    serde_json::from_slice(&bytes).map(Some).map_err(|source| {
+        Error::new(Kind::Corrupt, "read intent")
+            .at(path)
+            .detail(source.to_string())
+            .remedy("use the version of lamina that wrote it, or remove it and run `lamina gc`")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_intent_is_read_as_it_was_written() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("intent");
+        for intent in [
+            Intent::Create { id: "a".into() },
+            Intent::Delete { ids: vec!["a".into(), "b".into()] },
+            Intent::Replace { id: "a".into(), identity: "1:2".into(), record: r#"{"id":"a"}"#.into() },
+        ] {
+            let text = json::to_string(&Said { version: VERSION, intent: intent.clone() }).expect("JSON");
+            std::fs::write(&path, text).expect("write");
+            assert_eq!(read::<Said>(&path).expect("read").map(|said| said.intent), Some(intent));
+        }
+    }
+
+    #[test]
+    fn an_intent_of_another_version_is_refused_and_an_empty_one_says_nothing() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("intent");
+        std::fs::write(&path, "").expect("write");
+        assert!(read::<Said>(&path).expect("empty").is_none());
+        std::fs::write(&path, r#"{"version":1,"intent":{"operation":"transmute"}}"#).expect("write");
+        assert_eq!(read::<Said>(&path).map(|_| ()).map_err(|error| error.kind()), Err(Kind::Corrupt));
     }
 }

@@ -62,6 +62,9 @@ impl Store {
         if let Some(intent) = self.last_words()? {
             self.finish(guard, &intent, rubbish)?;
             self.said_and_done()?;
+        } else {
+            // It was put there for an intent that was never said.
+            guard.world().unlink(&self.next_tar_split())?;
         }
         if guard.table().needs_repair() {
             self.repair(guard, rubbish)?;
@@ -85,7 +88,7 @@ impl Store {
                 let layer_id = LayerId::from_store(id)?;
                 let shown = self.gate.shared(&guard.shared())?.identity(&layer_id);
                 let exchanged = shown.is_ok_and(|shown| shown == *identity);
-                match serde_json::from_str::<Layer>(record.get()) {
+                match serde_json::from_str::<Layer>(record) {
                     Ok(record) if exchanged && guard.table().get(id).is_some() => {
                         self.adopt_tar_split(&record)?;
                         Self::save_replaced(guard, &record)

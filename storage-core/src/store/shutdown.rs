@@ -4,7 +4,7 @@ use super::Store;
 use super::rubbish::Rubbish;
 use crate::error::{Error, Kind, Result};
 use crate::ids::LayerId;
-use crate::locks::ThreadKey;
+use crate::locks::{ThreadKey, mounting};
 
 impl Store {
     /// Makes sure that no layer is mounted. With `force` all mounts are taken away; without, mounted layers make it fail
@@ -26,6 +26,9 @@ impl Store {
         let ids = mounted.iter().map(|id| LayerId::from_store(id)).collect::<Result<Vec<_>>>()?;
         self.unmount_for_deletion(&mut layers, &mut key, &ids, &mut rubbish)?;
         graph.record_write()?;
+        let (mut mounts, _key) = self.write_mounts(&mut layers, &mut key, &mut rubbish)?;
+        let mut token = mounting(&mut layers, &mut mounts)?;
+        rubbish.add_mount(self.gate.mounting(&mut token)?.retire()?);
         Ok(mounted)
     }
 }

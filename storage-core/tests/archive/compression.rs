@@ -101,7 +101,7 @@ fn what_is_damaged_is_an_error() {
             match decompressed(&damaged) {
                 Err(error) => assert_eq!(error.kind(), Kind::BadArchive, "{compression} at {at}: {error}"),
                 Ok((_, out)) => {
-                    assert!(out == data(), "{compression}: damage at {at} gave other data without an error")
+                    assert!(out == data(), "{compression}: damage at {at} gave other data without an error");
                 }
             }
         }

@@ -40,11 +40,11 @@ fn entry() -> impl Strategy<Value = (Entry, Vec<u8>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn what_can_be_ingested_comes_back(
-        entries in prop::collection::vec(entry(), 0..25),
+        entries in prop::collection::vec(entry(), 0..18),
         apply in any::<bool>(),
         trailing in prop::collection::vec(any::<u8>(), 0..600),
     ) {

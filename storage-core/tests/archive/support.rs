@@ -1,6 +1,7 @@
 //! Scratch trees, GNU tar, and pictures of trees that can be compared.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -36,23 +37,23 @@ fn visit(root: &Path, at: &Path, picture: &mut Picture, links: &mut BTreeMap<(u6
         let meta = std::fs::symlink_metadata(&full).unwrap();
         let mut text = format!("{:o} {}:{} ", meta.mode(), meta.uid(), meta.gid());
         let kind = meta.file_type();
-        text += &format!("{}.{:09} ", meta.mtime(), meta.mtime_nsec());
+        write!(text, "{}.{:09} ", meta.mtime(), meta.mtime_nsec()).unwrap();
         if kind.is_symlink() {
-            text += &format!("-> {:?} ", std::fs::read_link(&full).unwrap());
+            write!(text, "-> {} ", std::fs::read_link(&full).unwrap().display()).unwrap();
         } else if kind.is_file() {
             let content = std::fs::read(&full).unwrap();
-            text += &format!("{} bytes {:?} ", content.len(), short(&content));
+            write!(text, "{} bytes {:?} ", content.len(), short(&content)).unwrap();
         } else if kind.is_char_device() || kind.is_block_device() {
-            text += &format!("device {} ", meta.rdev());
+            write!(text, "device {} ", meta.rdev()).unwrap();
         }
         if !kind.is_dir() && meta.nlink() > 1 {
             let first = links.entry((meta.dev(), meta.ino())).or_insert_with(|| path.clone());
-            text += &format!("linked to {first:?} ");
+            write!(text, "linked to {} ", first.display()).unwrap();
         }
         let dir = File::open(full.parent().unwrap()).unwrap();
         for key in storage_core::fs::xattr::list(dir.as_fd(), &name).unwrap() {
             let value = storage_core::fs::xattr::get(dir.as_fd(), &name, &key).unwrap();
-            text += &format!("{key:?}={value:?} ");
+            write!(text, "{key:?}={value:?} ").unwrap();
         }
         picture.insert(path.clone(), text);
         if kind.is_dir() {
@@ -69,10 +70,10 @@ fn short(content: &[u8]) -> u64 {
 /// Fails with the first difference of two pictures.
 pub(crate) fn assert_same(one: &Picture, other: &Picture, what: &str) {
     for (path, text) in one {
-        assert_eq!(Some(text), other.get(path), "{what}: {path:?} differs");
+        assert_eq!(Some(text), other.get(path), "{what}: {} differs", path.display());
     }
     for path in other.keys() {
-        assert!(one.contains_key(path), "{what}: {path:?} is too much");
+        assert!(one.contains_key(path), "{what}: {} is too much", path.display());
     }
 }
 

@@ -147,6 +147,9 @@ impl<'a> Course<'a> {
 
     /// Does one step, says it, and ends the course when it failed.
     fn step(&mut self, context: &mut Context, name: &'static str, act: impl FnOnce(&Context) -> Told) -> Outcome {
+        if context.cancel.is_cancelled() {
+            return Err(Error::new(Kind::Cancelled, name).into());
+        }
         let started = Instant::now();
         let told = act(context);
         let took = started.elapsed();
@@ -211,6 +214,7 @@ fn diff(
     watcher: &mut trials::Watcher,
 ) -> Result<(String, u64)> {
     let work = context.work("diff");
+    watcher.begin();
     let mut sink = Sink { to, hasher: Sha256::new(), length: 0, watcher };
     store.diff(key, layer, None, DiffOptions { compression: Some(Compression::None) }, &mut sink, &work.task)?;
     sink.flush().os("write", "diff")?;

@@ -27,6 +27,7 @@ use crate::engine;
 use crate::flags::Flag;
 use crate::stop::{Outcome, Stop, code};
 use crate::userns;
+use crate::verbs::{survey_json, survey_verdict};
 use course::Course;
 use sample::Sample;
 use scratch::Scratch;
@@ -66,10 +67,7 @@ fn guided(context: &mut Context, scratch: &Scratch) -> Outcome<u8> {
     }
     let candidates = registry.survey(&probe.0, &probe.1, &options)?;
     let choice = registry.choose(&probe.0, &probe.1, None, &options);
-    let (chosen, reason) = match &choice {
-        Ok(choice) => (Some(choice.descriptor.name), choice.reason.clone()),
-        Err(error) => (None, error.to_string()),
-    };
+    let (chosen, reason) = survey_verdict(&choice, &candidates);
     let text = !context.json();
     if text {
         context.out.text(report::opening(scratch.path(), userns::ordinary_user()))?;
@@ -105,7 +103,7 @@ fn guided(context: &mut Context, scratch: &Scratch) -> Outcome<u8> {
             "root": scratch.path(),
             "ordinaryUser": userns::ordinary_user(),
             "layer": sample.to_json(),
-            "drivers": candidates.iter().map(crate::verbs::survey_json).collect::<Vec<_>>(),
+            "drivers": candidates.iter().map(survey_json).collect::<Vec<_>>(),
             "chosen": chosen,
             "reason": reason,
             "courses": told,

@@ -1,42 +1,18 @@
 //! What another process could see of a store: its mounts, its counts, the places of its layers.
 
 use std::collections::BTreeMap;
-use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use storage_core::Result;
 use storage_core::error::OsContext;
+use storage_core::mount::parse_mountinfo;
 
 /// What is mounted below `root` in this mount namespace, in the order in which it was mounted.
 pub(crate) fn mounts_below(root: &Path) -> Result<Vec<PathBuf>> {
     let table = std::fs::read("/proc/self/mountinfo").os("read", "/proc/self/mountinfo")?;
-    let mut found = Vec::new();
-    for line in table.split(|&byte| byte == b'\n') {
-        let Some(field) = line.split(|&byte| byte == b' ').nth(4) else { continue };
-        let path = PathBuf::from(std::ffi::OsString::from_vec(unescaped(field)));
-        if path.starts_with(root) {
-            found.push(path);
-        }
-    }
-    Ok(found)
-}
-
-/// A path of mountinfo, in which blanks and their kin are octal.
-fn unescaped(field: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let [first, tail @ ..] = rest {
-        let octal = tail.get(..3).filter(|_| *first == b'\\').and_then(|digits| std::str::from_utf8(digits).ok());
-        if let Some(byte) = octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            bytes.push(byte);
-            rest = &tail[3..];
-        } else {
-            bytes.push(*first);
-            rest = tail;
-        }
-    }
-    bytes
+    let points = parse_mountinfo(&table).into_iter().map(|mount| mount.mount_point);
+    Ok(points.filter(|point| point.starts_with(root)).collect())
 }
 
 /// Everything that R1 says reading leaves alone.
@@ -116,14 +92,4 @@ fn walk(directory: &Path, device: u64, places: &mut BTreeMap<PathBuf, (u64, u32,
         places.insert(path, state);
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn blanks_in_paths_of_the_mount_table_are_read() {
-        assert_eq!(unescaped(b"/a\\040b\\134c\\0"), b"/a b\\c\\0");
-    }
 }

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
-use storage_core::driver::{Candidate, Capability};
+use storage_core::Result;
+use storage_core::driver::{Candidate, Capability, Choice};
 
 use crate::app::Context;
 use crate::engine;
@@ -17,12 +18,9 @@ pub(crate) fn drivers(context: &mut Context) -> Outcome {
     let registry = engine::registry()?;
     let globals = &context.globals;
     let candidates = registry.survey(&globals.graph_root, &globals.run_root, &globals.driver_options)?;
-    let choice =
-        registry.choose(&globals.graph_root, &globals.run_root, globals.driver.as_deref(), &globals.driver_options);
-    let (chosen, rule) = match &choice {
-        Ok(choice) => (Some(choice.descriptor.name), choice.reason.clone()),
-        Err(error) => (None, error.to_string()),
-    };
+    let wanted = globals.driver.as_deref();
+    let choice = registry.choose(&globals.graph_root, &globals.run_root, wanted, &globals.driver_options);
+    let (chosen, rule) = verdict(&choice, &candidates);
     if context.json() {
         let list: Vec<Value> = candidates.iter().map(as_json).collect();
         return context.out.json(&json!({
@@ -38,6 +36,22 @@ pub(crate) fn drivers(context: &mut Context) -> Outcome {
         Some(name) => format!("A store on {} gets {name}: {rule}.", context.globals.graph_root.display()),
         None => format!("A store on {} gets no driver: {rule}", context.globals.graph_root.display()),
     })
+}
+
+/// The name of the chosen driver, and the rule in words; without one, why.
+pub(crate) fn verdict(choice: &Result<Choice>, candidates: &[Candidate]) -> (Option<&'static str>, String) {
+    let error = match choice {
+        Ok(choice) => return (Some(choice.descriptor.name), choice.reason.clone()),
+        Err(error) => error,
+    };
+    let by_itself = |each: &Candidate| each.prior || (each.survey.usable && each.descriptor.automatic);
+    let usable: Vec<&str> =
+        candidates.iter().filter(|each| each.survey.usable).map(|each| each.descriptor.name).collect();
+    if usable.is_empty() || candidates.iter().any(by_itself) {
+        return (None, error.to_string());
+    }
+    let names = usable.join(" or ");
+    (None, format!("none that is chosen by itself works here; name {names} with --storage-driver"))
 }
 
 /// One block a driver: its verdict and reason, then what it can do here.

@@ -68,6 +68,33 @@ fn others_work_while_an_import_waits_for_its_archive() {
 }
 
 #[test]
+fn a_signal_ends_a_diff_whose_reader_stalls_and_others_work_meanwhile() {
+    let scratch = Scratch::new();
+    scratch.must(&["import-layer", "-i", "imp", "-f", &scratch.archive().display().to_string()]);
+    // More than a pipe holds, so that the writer waits for the reader that never comes.
+    let mut command = scratch.on(lamina(), "store");
+    let child = command.args(["diff", "imp"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start");
+    std::thread::sleep(Duration::from_millis(300));
+    scratch.must(&["--lock-timeout", "2s", "create-layer", "-i", "kid", "imp"]);
+    scratch.must(&["--lock-timeout", "2s", "delete-layer", "kid"]);
+    signal(&child, Signal::SIGINT);
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(5) && is_running(&child) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let waited = started.elapsed();
+    let ended = Ended::of(&child.wait_with_output().expect("wait"));
+    assert_eq!(ended.code, Some(130), "{:?}", ended.err);
+    assert!(waited < Duration::from_secs(4), "it took {waited:?}");
+}
+
+/// Whether the process has not ended yet, although nobody has waited for it.
+fn is_running(child: &Child) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
+    !status.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))
+}
+
+#[test]
 fn a_layer_comes_back_byte_for_byte_and_compressed() {
     let scratch = Scratch::new();
     let tar = scratch.archive();

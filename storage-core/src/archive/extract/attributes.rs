@@ -1,7 +1,6 @@
 //! Owner, mode, extended attributes and times, in the order in which none undoes another.
 
 use std::ffi::CString;
-use std::fs::File;
 use std::os::fd::AsFd;
 
 use rustix::fs::{AtFlags, Gid, Mode, Timespec, Timestamps, Uid};
@@ -16,15 +15,15 @@ use crate::fs::xattr;
 
 impl Extractor<'_> {
     /// Attributes of an open file. A change of owner clears set-user-id and capabilities, so it comes first; times last.
-    pub(super) fn file_attributes(&self, file: &File, entry: &Entry, inherits_group: bool) -> Result<()> {
+    pub(super) fn file_attributes(&self, file: impl AsFd, entry: &Entry, inherits_group: bool) -> Result<()> {
         let path = names::os(&entry.name);
         if inherits_group || (entry.uid, entry.gid) != self.own {
             let (uid, gid) = owner(entry);
-            self.chowned(rustix::fs::fchown(file, uid, gid)).os("fchown", path)?;
+            self.chowned(rustix::fs::fchown(&file, uid, gid)).os("fchown", path)?;
         }
-        rustix::fs::fchmod(file, Mode::from_raw_mode(entry.mode)).os("fchmod", path)?;
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(entry.mode)).os("fchmod", path)?;
         self.xattrs(entry, |key, value| xattr::set_fd(file.as_fd(), key, value))?;
-        rustix::fs::futimens(file, &times(entry)).os("futimens", path)
+        rustix::fs::futimens(&file, &times(entry)).os("futimens", path)
     }
 
     /// Attributes of anything else, by its name in the current directory.

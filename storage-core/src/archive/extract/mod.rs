@@ -38,6 +38,8 @@ pub(crate) struct Extractor<'a> {
     /// What the process makes files as; no chown is needed for these.
     own: (u32, u32),
     parent: Option<Parent>,
+    /// The entry of the root itself. It is honoured at the end: making entries changes the root's time.
+    root_entry: Option<Entry>,
     uids: BTreeSet<u32>,
     gids: BTreeSet<u32>,
 }
@@ -60,7 +62,18 @@ impl<'a> Extractor<'a> {
     ) -> Self {
         let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         let (uids, gids) = Default::default();
-        Extractor { root, whiteouts, ledger, ignore_chown_errors, in_user_ns, own, parent: None, uids, gids }
+        Extractor {
+            root,
+            whiteouts,
+            ledger,
+            ignore_chown_errors,
+            in_user_ns,
+            own,
+            parent: None,
+            root_entry: None,
+            uids,
+            gids,
+        }
     }
 
     /// Makes what `entry`, whose clean path is `path`, describes. For a file with data the caller writes it and calls
@@ -75,8 +88,10 @@ impl<'a> Extractor<'a> {
         self.gids.insert(entry.gid);
         if path.is_empty() {
             return match entry.kind {
-                // The root belongs to whoever made it; the reference leaves it alone too.
-                EntryKind::Directory => Ok(Placed::Done),
+                EntryKind::Directory => {
+                    self.root_entry = Some(entry.clone());
+                    Ok(Placed::Done)
+                }
                 _ => Err(refused(format!("the entry {:?} would replace the root of the layer", shown(&entry.name)))),
             };
         }
@@ -149,7 +164,7 @@ impl<'a> Extractor<'a> {
 
     /// A second name for a file beneath the root. Owner, mode and times are the file's own already.
     fn hard_link(&mut self, entry: &Entry, name: &[u8], task: &Task) -> Result<()> {
-        let target = names::clean(&entry.link)?;
+        let target = names::clean_relative(&entry.link)?;
         let (target_dir, target_name) = names::split(&target);
         if target.is_empty() {
             return Err(refused(format!("the hard link {:?} has no valid target", shown(&entry.name))));
@@ -223,9 +238,13 @@ impl<'a> Extractor<'a> {
         }
     }
 
-    /// Puts back the times of the last directory; the owners, the groups, and the ledger.
+    /// Puts back the times of the last directory, and gives the root its attributes; the owners, the groups, and the
+    /// ledger.
     pub(crate) fn finish(mut self) -> Result<(Vec<u32>, Vec<u32>, Option<Ledger>)> {
         self.leave()?;
+        if let Some(entry) = &self.root_entry {
+            self.file_attributes(self.root, entry, true)?;
+        }
         Ok((self.uids.into_iter().collect(), self.gids.into_iter().collect(), self.ledger))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use rustix::fs::{AtFlags, FileType, Mode};
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::Extractor;
@@ -11,6 +11,7 @@ use crate::archive::ingest::{Whiteouts, refused};
 use crate::archive::names;
 use crate::archive::tar::{Entry, shown};
 use crate::error::{OsContext, Result};
+use crate::fs::beneath::{self, Links};
 use crate::fs::xattr;
 use crate::task::Task;
 
@@ -41,10 +42,13 @@ impl Extractor<'_> {
 
     /// Whether a directory on the way to `dir` is hidden by a whiteout.
     fn is_hidden(&self, dir: &[u8]) -> Result<bool> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut part = dir;
         loop {
-            match rustix::fs::statat(self.root, names::os(part), AtFlags::SYMLINK_NOFOLLOW) {
+            let opened = beneath::try_open(self.root, names::os(part).as_ref(), flags, Mode::empty(), Links::Refuse);
+            match opened.and_then(rustix::fs::fstat) {
                 Ok(stat) => return Ok(is_whiteout(&stat)),
+                Err(Errno::LOOP) => return Ok(false),
                 Err(Errno::NOTDIR | Errno::NOENT) if !part.is_empty() => part = names::split(part).0,
                 Err(errno) => return Err(errno).os("fstatat", names::os(part)),
             }

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use super::level::{Layers, Mounts};
-use super::{Exclusive, Guarded, Kernel, Mounting, NoRecords, RecordFile, Shared, StoreId, ThreadKey, mounting};
-use crate::driver::{Driver, Gate};
+use super::{Driver, Exclusive, Gate, Mounting, Shared};
 use crate::error::Result;
 use crate::lockfile::{Access, LockFile, Wait};
+use crate::locks::level::{Layers, Mounts};
+use crate::locks::{Guarded, Kernel, NoRecords, RecordFile, StoreId, ThreadKey, mounting};
 
 /// Real locks on files in a directory, as a store has them, with nothing behind them.
 #[derive(Debug)]

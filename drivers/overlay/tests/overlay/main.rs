@@ -1,0 +1,10 @@
+//! The overlay driver on a real kernel: needs root, and a temporary directory that overlays can be written on.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+mod compare;
+mod harness;
+mod mounting;
+mod places;
+mod staging;
+mod user_namespace;
+mod view;
