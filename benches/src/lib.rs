@@ -189,7 +189,7 @@ pub fn drivers(dir: &Path) -> Vec<&'static str> {
 
 /// Where and how subjects are run: in stores below the build directory. `LAMINA_BENCH_QUICK` makes the runs short: enough to
 /// see that every workload works, not enough to compare figures.
-#[derive(Debug)]
+#[expect(missing_debug_implementations, reason = "criterion's own type has none")]
 pub struct Bench {
     criterion: Criterion,
     place: RunDir,
