@@ -47,6 +47,10 @@ impl RunDir {
 
 impl Drop for RunDir {
     fn drop(&mut self) {
+        // The overlay driver binds its home on itself, which stays as long as the mount namespace.
+        for point in crate::invariants::mounts_below(&self.path).iter().rev() {
+            let _ = umount2(point, MntFlags::MNT_DETACH);
+        }
         if let Err(error) = fs::remove_dir_all(&self.path) {
             eprintln!("left {}: {error}", self.path.display());
         }
