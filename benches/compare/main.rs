@@ -9,7 +9,7 @@
 //! ```
 
 mod measure;
-mod memory;
+mod snapshots;
 mod table;
 
 use std::env;
@@ -124,15 +124,16 @@ fn run(options: &Options) -> Result<bool, String> {
         }
         bare(&disk, &archive, into);
     }
-    let (place, room) = (disk.join("in-process"), MEMORY_LIMIT_KIB + entries * MEMORY_PER_ENTRY / 1024);
-    let memory = memory::snapshots(&place, options.driver);
+    let room = MEMORY_LIMIT_KIB + entries * MEMORY_PER_ENTRY / 1024;
+    let snapshots = snapshots::measure(&disk.join("in-process"), options.driver);
     println!(
         "{}, {} rounds, xfs on a loop device, {entries} entries of {} MB",
         options.driver,
         options.rounds,
         FILES * BYTES / 1_000_000
     );
-    let good = table::print(&samples, &memory, room);
+    let good = table::print(&samples, &snapshots, room);
+    disk.unmount();
     Ok(good || !options.check)
 }
 

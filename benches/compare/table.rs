@@ -1,7 +1,7 @@
 //! What was measured, beside what is promised.
 
 use crate::measure::Samples;
-use crate::memory::Snapshots;
+use crate::snapshots::Snapshots;
 
 /// Operations and the most that ours may take of the peer's time.
 const LIMITS: [(&str, Option<f64>); 8] = [

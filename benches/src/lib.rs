@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkGroup, Criterion, measurement::WallTime};
 use integration::archive;
+use integration::scratch::RunDir;
 use storage_core::driver::{MountOptions, Registry};
 use storage_core::locks::ThreadKey;
 use storage_core::store::{DiffOptions, Durability, NewLayer, Release, Store, StoreOptions};
@@ -186,26 +187,50 @@ pub fn drivers(dir: &Path) -> Vec<&'static str> {
     survey.iter().filter(|candidate| candidate.survey.usable).map(|candidate| candidate.descriptor.name).collect()
 }
 
-/// Runs one subject for every driver that works here, in a store below the build directory. `LAMINA_BENCH_QUICK` makes the
-/// runs short: enough to see that every workload works, not enough to compare figures.
-pub fn on_every_driver(subject: &str, mut bench: impl FnMut(&mut BenchmarkGroup<WallTime>, &str, &mut Ground)) {
-    let mut criterion = Criterion::default().configure_from_args();
-    let quick = std::env::var_os("LAMINA_BENCH_QUICK").is_some();
-    let place = integration::scratch::RunDir::make();
-    for driver in drivers(&place.path) {
-        let dir = place.path.join(driver);
-        fs::create_dir_all(&dir).expect("make a directory");
-        let mut ground = Ground::new(&dir, driver, Durability::default(), SMALL);
-        let mut group = criterion.benchmark_group(subject);
-        group.sample_size(10);
-        if quick {
-            group.warm_up_time(Duration::from_millis(50)).measurement_time(Duration::from_millis(200));
-        }
-        bench(&mut group, driver, &mut ground);
-        group.finish();
-        drop(ground);
+/// Where and how subjects are run: in stores below the build directory. `LAMINA_BENCH_QUICK` makes the runs short: enough to
+/// see that every workload works, not enough to compare figures.
+#[expect(missing_debug_implementations, reason = "criterion's own type has none")]
+pub struct Bench {
+    criterion: Criterion,
+    place: RunDir,
+    drivers: Vec<&'static str>,
+    quick: bool,
+}
+
+impl Bench {
+    /// Reads the arguments and finds the drivers that work here.
+    pub fn begin() -> Self {
+        let place = RunDir::make();
+        let drivers = drivers(&place.path);
+        println!("drivers: {}", drivers.join(", "));
+        let quick = std::env::var_os("LAMINA_BENCH_QUICK").is_some();
+        Bench { criterion: Criterion::default().configure_from_args(), place, drivers, quick }
     }
-    criterion.final_summary();
+
+    /// Runs one subject for every driver.
+    pub fn on_every_driver(
+        &mut self,
+        subject: &str,
+        mut bench: impl FnMut(&mut BenchmarkGroup<WallTime>, &str, &mut Ground),
+    ) {
+        for driver in &self.drivers {
+            let dir = self.place.path.join(subject).join(driver);
+            fs::create_dir_all(&dir).expect("make a directory");
+            let mut ground = Ground::new(&dir, driver, Durability::default(), SMALL);
+            let mut group = self.criterion.benchmark_group(subject);
+            group.sample_size(10);
+            if self.quick {
+                group.warm_up_time(Duration::from_millis(20)).measurement_time(Duration::from_millis(100));
+            }
+            bench(&mut group, driver, &mut ground);
+            group.finish();
+        }
+    }
+
+    /// Prints what criterion has to say at the end.
+    pub fn end(self) {
+        self.criterion.final_summary();
+    }
 }
 
 /// Measures `work` alone: `before` and `after` are around it and don't count.

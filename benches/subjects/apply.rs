@@ -1,9 +1,9 @@
 //! Applying an archive to a layer that exists: an empty one, and a filled one.
 
-use benches::{on_every_driver, only};
+use benches::{Bench, only};
 
-fn main() {
-    on_every_driver("apply", |group, driver, ground| {
+pub(crate) fn bench(bench: &mut Bench) {
+    bench.on_every_driver("apply", |group, driver, ground| {
         group.bench_function(format!("to_an_empty_layer/{driver}"), |bencher| {
             bencher.iter_custom(|rounds| {
                 let after = |ground: &mut benches::Ground, layer: String| ground.delete(&layer);

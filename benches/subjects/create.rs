@@ -1,9 +1,9 @@
 //! Making layers: empty ones, children, and filled ones.
 
-use benches::{on_every_driver, only};
+use benches::{Bench, only};
 
-fn main() {
-    on_every_driver("create", |group, driver, ground| {
+pub(crate) fn bench(bench: &mut Bench) {
+    bench.on_every_driver("create", |group, driver, ground| {
         group.bench_function(format!("empty/{driver}"), |bencher| {
             bencher.iter_custom(|rounds| {
                 let mut made = Vec::new();

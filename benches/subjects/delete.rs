@@ -1,9 +1,9 @@
 //! Deleting layers: an empty one, and a filled one.
 
-use benches::{Ground, on_every_driver, only};
+use benches::{Bench, Ground, only};
 
-fn main() {
-    on_every_driver("delete", |group, driver, ground| {
+pub(crate) fn bench(bench: &mut Bench) {
+    bench.on_every_driver("delete", |group, driver, ground| {
         group.bench_function(format!("empty/{driver}"), |bencher| {
             bencher.iter_custom(|rounds| {
                 only(rounds, ground, |ground| ground.create(None), |ground, layer| ground.delete(layer), |_, _| ())

@@ -2,10 +2,10 @@
 
 use std::hint::black_box;
 
-use benches::on_every_driver;
+use benches::Bench;
 
-fn main() {
-    on_every_driver("metadata", |group, driver, ground| {
+pub(crate) fn bench(bench: &mut Bench) {
+    bench.on_every_driver("metadata", |group, driver, ground| {
         let base = ground.base();
         group.bench_function(format!("read/{driver}"), |bencher| bencher.iter(|| ground.read(&base)));
         let table = ground.store.layers().expect("read the records");

@@ -1,9 +1,9 @@
 //! Mounting a layer that isn't mounted, and one that is.
 
-use benches::{on_every_driver, only};
+use benches::{Bench, only};
 
-fn main() {
-    on_every_driver("mount", |group, driver, ground| {
+pub(crate) fn bench(bench: &mut Bench) {
+    bench.on_every_driver("mount", |group, driver, ground| {
         let base = ground.base();
         let child = ground.create(Some(&base));
         group.bench_function(format!("first/{driver}"), |bencher| {

@@ -1,9 +1,9 @@
 //! Giving a mount back: the last, and one of several.
 
-use benches::{on_every_driver, only};
+use benches::{Bench, only};
 
-fn main() {
-    on_every_driver("release", |group, driver, ground| {
+pub(crate) fn bench(bench: &mut Bench) {
+    bench.on_every_driver("release", |group, driver, ground| {
         let base = ground.base();
         let child = ground.create(Some(&base));
         group.bench_function(format!("last/{driver}"), |bencher| {

@@ -202,8 +202,8 @@ impl Sweep {
             Deed::ApplyToEmpty | Deed::ApplyToFilled => {
                 check(there, "the layer is gone");
                 let now = if there { self.sight(target) } else { Tree::new() };
-                let as_before = tree::differences(&now, &self.without_times(&self.before)).is_empty();
-                let changed = tree::differences(&now, &self.without_times(&self.after)).is_empty();
+                let as_before = tree::differences(&now, &Self::without_times(&self.before)).is_empty();
+                let changed = tree::differences(&now, &Self::without_times(&self.after)).is_empty();
                 check(changed || (as_before && !acknowledged), "the layer is neither as before nor wholly changed");
             }
         }
@@ -223,10 +223,10 @@ impl Sweep {
         let path = self.ours.mount(target);
         let seen = tree::read(&path);
         self.ours.unmount(target);
-        self.without_times(&seen)
+        Self::without_times(&seen)
     }
 
-    fn without_times(&self, tree: &Tree) -> Tree {
+    fn without_times(tree: &Tree) -> Tree {
         let mut tree = tree.clone();
         tree.values_mut().filter(|entry| entry.kind == tree::Kind::Directory).for_each(|entry| entry.mtime = 0);
         tree

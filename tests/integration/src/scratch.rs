@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 
 use crate::case::Skip;
@@ -77,6 +77,11 @@ impl Scratch {
         image(&home.join("disk.img"), SIZE, &kind)?;
         loop_mount(&home.join("disk.img"), &dir)?;
         Ok(Scratch { dir })
+    }
+
+    /// Takes the filesystem away from its place, for a process that goes on.
+    pub fn unmount(self) {
+        umount2(&self.dir, MntFlags::MNT_DETACH).expect("unmount the scratch filesystem");
     }
 
     /// The directory itself.

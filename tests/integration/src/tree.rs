@@ -142,8 +142,8 @@ pub fn differences(left: &Tree, right: &Tree) -> Vec<String> {
     lines
 }
 
-/// Fails unless both trees are the same in every entry below the root. The root itself is the driver's: an archive's
-/// entry for `.` changes nothing in it, as with the reference.
+/// Fails unless both trees are the same in every entry below the root: the reference leaves the root to its driver, and
+/// passes an archive's entry for `.` over.
 #[track_caller]
 pub fn assert_same_below_root(what: &str, left: &Tree, right: &Tree) {
     let below = |tree: &Tree| {

@@ -24,7 +24,7 @@ pub(crate) struct Snapshots {
 const CHECKS: u32 = 200_000;
 const LOOKUPS: u32 = 5_000_000;
 
-pub(crate) fn snapshots(dir: &Path, driver: &str) -> Snapshots {
+pub(crate) fn measure(dir: &Path, driver: &str) -> Snapshots {
     std::fs::create_dir_all(dir).expect("make a directory");
     let ground = Ground::new(dir, driver, Durability::None, Size { files: 20, bytes: 100, layers: 200 });
     let base = ground.base();
