@@ -22,12 +22,14 @@ mod guarded;
 mod key;
 pub mod level;
 mod records;
+mod seen;
 mod token;
 mod world;
 
 pub use guarded::{Guarded, ReadGuard, WriteGuard, mounting};
 pub use key::{Key, MayTake, ThreadKey};
 pub use records::{NoRecords, RecordFile, Table};
+pub use seen::SeenFile;
 pub use token::{Exclusive, Mounting, Shared, StoreId};
 pub(crate) use world::temporary_path;
 pub use world::{Flush, Kernel, World};

@@ -9,6 +9,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::seen::SeenFile;
 use crate::error::{Error, Kind, OsContext, Result};
 use crate::fs::FileId;
 use crate::lockfile::{Hold, LastWrite, LockFile, Mode, Wait};
@@ -53,16 +54,6 @@ pub trait World: Clone + Debug + Send + Sync + 'static {
 #[derive(Clone, Debug, Default)]
 pub struct Kernel {
     reserve: Option<PathBuf>,
-}
-
-/// A version of a file: the open descriptor keeps its inode from being used again; size and time of change tell an edit in
-/// place.
-#[derive(Debug)]
-pub struct SeenFile {
-    _open: File,
-    id: FileId,
-    size: i64,
-    modified: (i64, i64),
 }
 
 /// The name of the file whose blocks are kept for a save on a full disk.
@@ -124,21 +115,8 @@ impl Kernel {
         if flush == Flush::Data {
             file.sync_data().os("fdatasync", temporary)?;
         }
-        let seen = SeenFile::of(file, temporary)?;
         crate::fs::atomic::rename_over(temporary, path)?;
-        Ok(seen)
-    }
-}
-
-impl SeenFile {
-    fn of(file: File, path: &Path) -> Result<Self> {
-        let stat = nix::sys::stat::fstat(&file).os("fstat", path)?;
-        Ok(SeenFile {
-            id: FileId::of_stat(&stat),
-            size: stat.st_size,
-            modified: (stat.st_mtime, stat.st_mtime_nsec),
-            _open: file,
-        })
+        SeenFile::of(file, path)
     }
 }
 
@@ -181,13 +159,9 @@ impl World for Kernel {
     }
 
     fn is_current(&self, path: &Path, seen: Option<&SeenFile>) -> Result<bool> {
-        match (nix::sys::stat::lstat(path), seen) {
-            (Ok(stat), Some(seen)) => Ok(FileId::of_stat(&stat) == seen.id
-                && stat.st_size == seen.size
-                && (stat.st_mtime, stat.st_mtime_nsec) == seen.modified),
-            (Ok(_), None) => Ok(false),
-            (Err(nix::errno::Errno::ENOENT), seen) => Ok(seen.is_none()),
-            (Err(errno), _) => Err(Error::os("lstat", path, errno)),
+        match seen {
+            Some(seen) => seen.is_at(path),
+            None => Ok(FileId::of_path(path)?.is_none()),
         }
     }
 
