@@ -59,9 +59,14 @@ impl Drop for RunDir {
 
 fn remove_stale(base: &Path) {
     for entry in fs::read_dir(base).expect("list scratch directories").flatten() {
-        let ours = entry.file_name().to_string_lossy().starts_with("run-");
-        let unused = fs::File::open(entry.path().join("held")).is_ok_and(|held| held.try_lock().is_ok());
-        if ours && unused {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(process) = name.strip_prefix("run-") else { continue };
+        let unused = match fs::File::open(entry.path().join("held")) {
+            Ok(held) => held.try_lock().is_ok(),
+            // Half removed, or made a moment ago.
+            Err(_) => !Path::new("/proc").join(process).exists(),
+        };
+        if unused {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
