@@ -76,6 +76,7 @@ struct lamina_driver_table {
                     size_t option_count, lamina_driver **driver);
     void (*close)(lamina_driver *);
     uint64_t (*capabilities)(lamina_driver *);
+    int32_t (*has_kernel_mounts)(lamina_driver *);
     int32_t (*status)(lamina_driver *, lamina_each_pair, void *context);
     int32_t (*mount_point)(lamina_driver *, struct lamina_str id, lamina_bytes, void *context);
     int32_t (*name_directories)(lamina_driver *, lamina_each_str, void *context);

@@ -91,7 +91,11 @@ impl Overlay {
 
 impl Driver for Overlay {
     fn capabilities(&self) -> Capabilities {
-        self.kernel.capabilities(self.way.features)
+        self.kernel.capabilities(self.way.features, self.home.root())
+    }
+
+    fn has_kernel_mounts(&self) -> bool {
+        true
     }
 
     fn status(&self) -> Vec<(String, String)> {

@@ -26,17 +26,17 @@ use crate::options::Options;
 pub(crate) struct Support {
     pub(crate) metacopy: bool,
     pub(crate) volatile: bool,
-    pub(crate) reflink: bool,
 }
 
 impl Support {
-    pub(crate) fn capabilities(self, features: Features) -> Capabilities {
+    /// What the driver can do at `place`. Costs a trial of shared blocks.
+    pub(crate) fn capabilities(self, features: Features, place: &Path) -> Capabilities {
         Capabilities::NONE
             .with(Capability::KernelMounts, true)
             .with(Capability::ProportionalDiff, true)
-            .with(Capability::DetachedViews, features.detached && features.lowerdir_add)
+            .with(Capability::DetachedViews, features.detached_overlay())
             .with(Capability::DType, true)
-            .with(Capability::Reflink, self.reflink)
+            .with(Capability::Reflink, has_reflink(place))
             .with(Capability::Metacopy, self.metacopy)
             .with(Capability::Volatile, self.volatile)
     }
@@ -49,7 +49,7 @@ pub(crate) fn survey(request: &Request) -> Survey {
         Ok(support) => Survey {
             usable: true,
             reason: "the kernel mounts overlays on this filesystem".to_owned(),
-            capabilities: support.capabilities(features),
+            capabilities: support.capabilities(features, &nearest_existing(&request.home)),
         },
         Err(error) => Survey { usable: false, reason: error.to_string(), capabilities: Capabilities::NONE },
     }
@@ -61,9 +61,8 @@ pub(crate) fn examine(request: &Request, features: Features) -> Result<Support> 
     Home::new(&request.home).check_native()?;
     let place = nearest_existing(&request.home);
     check_backing(&place)?;
-    let reflink = has_reflink(&place);
     if let Some(support) = remembered(&request.run_home) {
-        return Ok(Support { reflink, ..support });
+        return Ok(support);
     }
     let scratch = Scratch::new(&request.home, &place)?;
     if !scratch.d_type()? {
@@ -75,7 +74,7 @@ pub(crate) fn examine(request: &Request, features: Features) -> Result<Support> 
     }
     let quick: &[&str] = if volatile { &["volatile"] } else { &[] };
     let metacopy = !in_user_namespace() && scratch.has_metacopy(features, quick);
-    Ok(Support { metacopy, volatile, reflink })
+    Ok(Support { metacopy, volatile })
 }
 
 fn check_backing(place: &Path) -> Result<()> {
@@ -105,7 +104,7 @@ fn remembered(run_home: &Path) -> Option<Support> {
     };
     let metacopy = if in_user_namespace() { Some(false) } else { answer("metacopy(metacopy=on)") };
     match (says("overlay-true"), metacopy, answer("volatile")) {
-        (true, Some(metacopy), Some(volatile)) => Some(Support { metacopy, volatile, reflink: false }),
+        (true, Some(metacopy), Some(volatile)) => Some(Support { metacopy, volatile }),
         _ => None,
     }
 }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use storage_core::driver::{
-    Capabilities, Capability, Comparison, Detached, Driver, Exclusive, Extent, LayerRef, MountOptions, Mounting, Naive,
-    Plan, Request, Shared, Staged, Swept, Trash, View,
+    Capabilities, Comparison, Detached, Driver, Exclusive, Extent, LayerRef, MountOptions, Mounting, Naive, Plan,
+    Request, Shared, Staged, Swept, Trash, View,
 };
 use storage_core::error::{Error, Kind, OsContext, Result};
 use storage_core::fs::FileId;
@@ -24,7 +24,6 @@ use crate::{mounting, options, survey, view};
 pub struct Vfs {
     pub(crate) home: Home,
     pub(crate) features: Features,
-    capabilities: Capabilities,
 }
 
 impl Vfs {
@@ -38,8 +37,7 @@ impl Vfs {
         options::check(&request.options)?;
         let home = Home::new(&request.home);
         home.make()?;
-        let capabilities = survey::capabilities(has_reflink(home.root()));
-        Ok(Vfs { home, features, capabilities: capabilities.with(Capability::DetachedViews, features.detached) })
+        Ok(Vfs { home, features })
     }
 
     pub(crate) fn view_of(&self, layer: &LayerRef) -> Result<View> {
@@ -70,7 +68,11 @@ impl Vfs {
 
 impl Driver for Vfs {
     fn capabilities(&self) -> Capabilities {
-        self.capabilities
+        survey::capabilities(has_reflink(self.home.root()), self.features)
+    }
+
+    fn has_kernel_mounts(&self) -> bool {
+        false
     }
 
     fn status(&self) -> Vec<(String, String)> {

@@ -10,7 +10,7 @@ use crate::options;
 pub(crate) fn survey(request: &Request) -> Survey {
     let place = nearest_existing(&request.home);
     let reflink = has_reflink(&place);
-    let capabilities = capabilities(reflink);
+    let capabilities = capabilities(reflink, Features::of_kernel());
     if let Err(error) = options::check(&request.options) {
         return Survey { usable: false, reason: error.to_string(), capabilities };
     }
@@ -21,9 +21,9 @@ pub(crate) fn survey(request: &Request) -> Survey {
     Survey { usable: true, reason: format!("it works on every filesystem; {copies}"), capabilities }
 }
 
-pub(crate) fn capabilities(reflink: bool) -> Capabilities {
+pub(crate) fn capabilities(reflink: bool, features: Features) -> Capabilities {
     Capabilities::NONE
         .with(Capability::Reflink, reflink)
         .with(Capability::DType, true)
-        .with(Capability::DetachedViews, Features::of_kernel().detached)
+        .with(Capability::DetachedViews, features.detached())
 }

@@ -78,6 +78,11 @@ impl Gate {
         self.driver.capabilities()
     }
 
+    /// Whether mounts are the kernel's.
+    pub fn has_kernel_mounts(&self) -> bool {
+        self.driver.has_kernel_mounts()
+    }
+
     /// Pairs for `status`. Needs no lock.
     pub fn status(&self) -> Vec<(String, String)> {
         self.driver.status()

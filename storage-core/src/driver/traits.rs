@@ -35,8 +35,11 @@ pub struct Swept {
 /// Every method takes `&self`; a driver holds no store lock of its own and never waits for one. Results are owned.
 /// Callers reach a driver only through the [gate](crate::driver) of its store, which checks that a token is of that store.
 pub trait Driver: fmt::Debug + Send + Sync {
-    /// What the driver can do on this kernel and filesystem.
+    /// What the driver can do on this kernel and filesystem. It may be tried out, so it is not asked under a lock.
     fn capabilities(&self) -> Capabilities;
+
+    /// Whether a mount of a layer is a mount of the kernel's ([`super::Capability::KernelMounts`]). Costs nothing.
+    fn has_kernel_mounts(&self) -> bool;
 
     /// Pairs for `status`, in the reference's words where it has them (`Backing Filesystem`).
     fn status(&self) -> Vec<(String, String)>;

@@ -38,7 +38,7 @@ pub(super) fn reopen_directory(fd: impl AsFd, path: &Path) -> Result<OwnedFd> {
 /// * Where the process may not mount at all, the plain directory is opened: nothing then keeps a holder of the
 ///   descriptor, who could open the path just as well, from writing.
 pub fn read_only_clone(path: &Path, expected: Option<FileId>, features: Features) -> Result<OwnedFd> {
-    let root = if features.detached { clone_detached(path) } else { in_private_namespace(|| clone_privately(path)) };
+    let root = if features.detached() { clone_detached(path) } else { in_private_namespace(|| clone_privately(path)) };
     let root = match root {
         Err(error) if matches!(error.errno(), Some(libc::EPERM | libc::EACCES | libc::ENOSYS | libc::EINVAL)) => {
             open_plain(path)?
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_detached_clone_is_read_only_and_leaves_the_mount_table_alone() {
-        assert!(Features::of_kernel().detached, "this kernel or sandbox has no detached mounts");
+        assert!(Features::of_kernel().detached(), "this kernel or sandbox has no detached mounts");
         refuses_writes(Features::of_kernel());
     }
 

@@ -6,7 +6,7 @@ use super::Store;
 use super::mounts::MountTable;
 use super::recovery::LayersGuard;
 use super::rubbish::Rubbish;
-use crate::driver::{Capability, Extent, MountOptions};
+use crate::driver::{Extent, MountOptions};
 use crate::error::{Error, Kind, Result};
 use crate::ids::LayerId;
 use crate::locks::level::{Layers, Mounts};
@@ -48,7 +48,7 @@ impl Store {
         let mut held = Held { layers: &mut layers, mounts: &mut mounts };
         let path = self.gate.mount_point(&layer.id);
         let mut count = held.mounts.table().count(&record.id);
-        let kernel_mounts = self.capabilities().has(Capability::KernelMounts);
+        let kernel_mounts = self.gate.has_kernel_mounts();
         let mounted = self.is_mounted_here(&mut held, &layer.id)?;
         if count > 0 && mounted {
             held.set_count(&record.id, &path, count + 1)?;

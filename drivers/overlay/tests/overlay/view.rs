@@ -6,11 +6,8 @@ use storage_core::mount::{Features, mounts_here};
 
 use crate::harness::{chain, fd_path, id, kind, listing, shell_output, with_store};
 
-const EVERY_WAY: [Features; 3] = [
-    Features { detached: true, lowerdir_add: true },
-    Features { detached: true, lowerdir_add: false },
-    Features { detached: false, lowerdir_add: false },
-];
+const EVERY_WAY: [Features; 3] =
+    [Features::given(true, true), Features::given(true, false), Features::given(false, false)];
 
 #[test]
 fn a_view_shows_what_a_mount_shows_and_leaves_no_trace() {
