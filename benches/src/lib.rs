@@ -143,7 +143,7 @@ impl Ground {
 
     /// Deletes a layer.
     pub fn delete(&mut self, layer: &str) {
-        self.store.delete_layer(&mut self.key, layer).expect("delete");
+        self.store.delete_layer(&mut self.key, layer, &Task::new("delete")).expect("delete");
     }
 
     /// Reads a record as a user does: by name or id, current at the moment of the call.

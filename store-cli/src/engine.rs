@@ -64,3 +64,14 @@ pub(crate) fn decompressed(input: impl Read + Send + 'static) -> Result<Box<dyn 
 pub(crate) fn mounts_in_kernel(store: &Store) -> bool {
     store.capabilities().has(Capability::KernelMounts)
 }
+
+#[cfg(test)]
+mod tests {
+    use storage_core::driver::Registry;
+
+    #[test]
+    fn exactly_the_linked_drivers_are_registered() {
+        let registry = Registry::linked().expect("names that differ");
+        assert_eq!(registry.names(), ["overlay", "vfs"], "a driver that nobody names is not linked");
+    }
+}

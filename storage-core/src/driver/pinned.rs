@@ -78,6 +78,7 @@ fn explain_descriptors(error: Error) -> Error {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests do to files what others might")]
 mod tests {
     use super::*;
 

@@ -1,4 +1,5 @@
 //! Renames that replace: the one door to them.
+#![allow(clippy::disallowed_methods, reason = "this is the one door to them")]
 
 use std::path::Path;
 

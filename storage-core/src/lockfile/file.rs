@@ -1,4 +1,5 @@
 //! Taking and holding a lock file.
+#![allow(clippy::disallowed_methods, reason = "the turn is a file that only Lamina locks")]
 
 use std::fs::{DirBuilder, File};
 use std::io::ErrorKind;

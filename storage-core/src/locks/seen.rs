@@ -79,6 +79,7 @@ fn now() -> u64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests do to files what others might")]
 mod tests {
     use super::*;
     use std::time::Duration;

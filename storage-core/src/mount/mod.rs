@@ -2,7 +2,7 @@
 //!
 //! A *detached* mount has no path: only descriptors lead to it, and the kernel drops it with the last of them, SIGKILL
 //! included. Where the kernel or a sandbox refuses detached mounts, a thread makes the mount in a mount namespace of its
-//! own and keeps the descriptor ([`private`]). Which of the two is possible is a value that callers pass ([`Features`]),
+//! own and keeps the descriptor ([`in_private_namespace`]). Which of the two is possible is a value that callers pass ([`Features`]),
 //! so that tests can take either away.
 //!
 //! Nothing here changes what the process as a whole sees: neither its directory nor its mount namespace. What needs

@@ -168,6 +168,7 @@ impl Overlay {
     }
 
     /// Mounts in the calling thread's private namespace, on a tmpfs over `/proc`, which nothing here needs.
+    #[allow(clippy::disallowed_methods, reason = "the thread has a directory of its own")]
     fn mount_privately(&self, flags: MsFlags) -> Result<OwnedFd> {
         let base = Path::new("/proc");
         mount(Some("tmpfs"), base, Some("tmpfs"), MsFlags::empty(), Some("mode=0700")).os("mount(tmpfs)", base)?;

@@ -3,6 +3,7 @@
 //! `unshare(CLONE_FS)` and `unshare(CLONE_NEWNS)` act on the calling thread alone, so the process keeps its directory and
 //! its mounts. Descriptors are shared with the whole process: one that the thread opens stays, and with it the mount that
 //! it leads to, after the namespace is gone.
+#![allow(clippy::disallowed_methods, reason = "the thread has a directory of its own")]
 
 use std::path::Path;
 

@@ -9,14 +9,16 @@ use crate::error::{Error, Kind, Result};
 use crate::ids::LayerId;
 use crate::locks::level::Layers;
 use crate::locks::{Key, ThreadKey};
+use crate::task::Task;
 
 impl Store {
     /// Deletes the layer called `wanted`. Mounts of it that are left are taken away first, as the reference does.
     ///
-    /// Constant work under the locks; the tree is deleted after they are released. Fails with [`Kind::LayerHasChildren`],
+    /// Constant work under the locks; the tree is deleted after they are released, which `task` watches: when it is cancelled
+    /// then, the layer is gone all the same, and the next writer or `gc` deletes the rest. Fails with [`Kind::LayerHasChildren`],
     /// [`Kind::LayerUsedByImage`] or [`Kind::LayerUsedByContainer`]; then nothing has changed.
-    pub fn delete_layer(&self, key: &mut ThreadKey, wanted: &str) -> Result<()> {
-        let mut rubbish = Rubbish::of(self);
+    pub fn delete_layer(&self, key: &mut ThreadKey, wanted: &str, task: &Task) -> Result<()> {
+        let mut rubbish = Rubbish::of(self).watched_by(task);
         let (_graph, mut key) = self.graph.read(key, &self.wait)?;
         let (mut guard, mut key) = self.write_layers(&mut key, &mut rubbish)?;
         let layer = guard.table().resolve(wanted, "delete layer")?.clone();
@@ -30,9 +32,9 @@ impl Store {
         self.delete_known(&mut guard, &mut key, &[layer], &mut rubbish)
     }
 
-    /// Deletes every layer. Fails with [`Kind::NotSupported`] while there are images or containers on the root.
-    pub fn wipe(&self, key: &mut ThreadKey) -> Result<()> {
-        let mut rubbish = Rubbish::of(self);
+    /// Deletes every layer; `task` watches as in [`Store::delete_layer`]. Fails with [`Kind::NotSupported`] while there are images or containers on the root.
+    pub fn wipe(&self, key: &mut ThreadKey, task: &Task) -> Result<()> {
+        let mut rubbish = Rubbish::of(self).watched_by(task);
         let (_graph, mut key) = self.graph.read(key, &self.wait)?;
         let (mut guard, mut key) = self.write_layers(&mut key, &mut rubbish)?;
         self.check_layers_only("wipe")?;

@@ -19,6 +19,7 @@ mod big_data;
 mod create;
 mod delete;
 mod diff;
+mod gc;
 mod import;
 mod intent;
 pub(crate) mod layers;
@@ -34,8 +35,8 @@ mod users;
 
 pub use create::NewLayer;
 pub use diff::DiffOptions;
+pub use gc::GcReport;
 pub use layers::{IdMap, Layer, LayerTable, Location};
 pub use mounting::Release;
 pub use open::Store;
 pub use options::{Durability, StoreOptions};
-pub use recovery::GcReport;

@@ -3,8 +3,6 @@
 //! Only holders of the exclusive lock come here (readers never repair). What died half-way is known from the intent, from
 //! records marked incomplete (the reference's way), or from a name that two layers have.
 
-use std::time::{Duration, Instant};
-
 use super::Store;
 use super::intent::Intent;
 use super::layers::{Edit, Layer, LayerTable, Location};
@@ -12,20 +10,10 @@ use super::rubbish::Rubbish;
 use crate::error::{Kind, Result};
 use crate::ids::LayerId;
 use crate::locks::level::Layers;
-use crate::locks::{Kernel, Key, MayTake, ThreadKey, World, WriteGuard, temporary_path};
-use crate::task::Task;
+use crate::locks::{Kernel, Key, MayTake, World, WriteGuard, temporary_path};
 
 /// A hold of the layers for writing, with nothing left to put right.
 pub(super) type LayersGuard<'g> = WriteGuard<'g, Layers, LayerTable, Kernel>;
-
-/// What `gc` reclaimed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct GcReport {
-    /// Places of staging and trash deleted.
-    pub reclaimed: u64,
-    /// Places that are in use, or could not be deleted.
-    pub left: u64,
-}
 
 impl Store {
     /// Holds the layers for writing and puts right what a dead writer left. What is to be deleted goes into `rubbish`.
@@ -40,19 +28,6 @@ impl Store {
             let _ = self.write_mounts(&mut guard, &mut key, rubbish)?;
         }
         Ok((guard, key))
-    }
-
-    /// Reclaims what no living process uses: staging and trash. Never touches a mount. Holds `layers.lock` exclusively for a
-    /// moment, to finish what a dead writer began.
-    pub fn gc(&self, key: &mut ThreadKey, task: &Task) -> Result<GcReport> {
-        {
-            let mut rubbish = Rubbish::of(self);
-            let (_guard, _key) = self.write_layers(key, &mut rubbish)?;
-        }
-        let deadline = Instant::now() + Duration::from_hours(1);
-        let swept = self.gate.sweep(deadline, task)?;
-        let (reclaimed, left) = self.side_places().sweep(deadline, task)?;
-        Ok(GcReport { reclaimed: swept.reclaimed + reclaimed, left: swept.left + left })
     }
 
     fn recover(&self, guard: &mut LayersGuard<'_>, rubbish: &mut Rubbish<'_>) -> Result<()> {

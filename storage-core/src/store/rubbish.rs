@@ -16,13 +16,20 @@ const SWEEP_FOR: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct Rubbish<'s> {
     store: &'s Store,
+    task: Option<&'s Task>,
     trash: Vec<Box<dyn Trash>>,
     detached: Vec<Detached>,
 }
 
 impl<'s> Rubbish<'s> {
     pub(super) fn of(store: &'s Store) -> Self {
-        Rubbish { store, trash: Vec::new(), detached: Vec::new() }
+        Rubbish { store, task: None, trash: Vec::new(), detached: Vec::new() }
+    }
+
+    /// Lets `task` watch the deleting and stop it; what is then left is trash like any other.
+    pub(super) fn watched_by(mut self, task: &'s Task) -> Self {
+        self.task = Some(task);
+        self
     }
 
     pub(super) fn add(&mut self, trash: Box<dyn Trash>) {
@@ -36,14 +43,15 @@ impl<'s> Rubbish<'s> {
 
 impl Drop for Rubbish<'_> {
     fn drop(&mut self) {
-        let task = Task::new("reclaim");
+        let own = Task::new("reclaim");
+        let task = self.task.unwrap_or(&own);
         self.detached.clear();
         for trash in self.trash.drain(..) {
-            let _ = trash.reclaim(&task);
+            let _ = trash.reclaim(task);
         }
         let deadline = Instant::now() + SWEEP_FOR;
-        let _ = self.store.gate.sweep(deadline, &task);
-        let _ = self.store.side_places().sweep(deadline, &task);
+        let _ = self.store.gate.sweep(deadline, task);
+        let _ = self.store.side_places().sweep(deadline, task);
         self.store.layers.world().refill_reserve();
     }
 }

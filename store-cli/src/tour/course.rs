@@ -258,7 +258,7 @@ fn release(store: &Store, key: &mut ThreadKey) -> Told {
 
 fn delete(store: &Store, key: &mut ThreadKey) -> Told {
     for layer in [COPY, CHILD, BASE] {
-        store.delete_layer(key, layer)?;
+        store.delete_layer(key, layer, &storage_core::Task::new("delete"))?;
     }
     let (records, places) = (store.layers()?.iter().count(), store.driver_layers(key)?.len());
     if records + places > 0 {

@@ -14,8 +14,9 @@ pub(crate) fn delete(context: &mut Context) -> Outcome {
     let (store, mut key) = engine::open(context)?;
     let mut answers: BTreeMap<&str, String> = BTreeMap::new();
     let mut failure = None;
+    let work = context.work("delete");
     for name in &context.args {
-        let answer = store.delete_layer(&mut key, name);
+        let answer = store.delete_layer(&mut key, name, &work.task);
         if let Err(error) = &answer {
             failure.get_or_insert(error.kind().code());
             if !context.flags.on("--json") {
@@ -24,6 +25,7 @@ pub(crate) fn delete(context: &mut Context) -> Outcome {
         }
         answers.insert(name, answer.err().map_or_else(String::new, |error| error.to_string()));
     }
+    drop(work);
     if context.flags.on("--json") {
         context.out.json(&answers)?;
     }

@@ -6,8 +6,8 @@ use crate::flags::Flag;
 use crate::stop::Outcome;
 
 pub(crate) const GC_HELP: &str = "\
-Reclaims what processes left when they died, and places of the driver that no record knows. Unlike the reference's it
-unmounts nothing, and it takes only what Lamina or the reference can have made.";
+Reclaims what processes left when they died: staging, trash, and parts of layers that no record knows. Unlike the
+reference's it unmounts nothing, and takes nothing whose name is not one that a layer is given.";
 pub(crate) const SHUTDOWN_HELP: &str = "\
 Refused while a layer is mounted; with --force all are unmounted first.";
 pub(crate) const WIPE_HELP: &str = "Deletes every layer of the store, without asking.";
@@ -25,7 +25,9 @@ pub(crate) fn gc(context: &mut Context) -> Outcome {
 
 pub(crate) fn wipe(context: &mut Context) -> Outcome {
     let (store, mut key) = engine::open(context)?;
-    store.wipe(&mut key)?;
+    let work = context.work("wipe");
+    store.wipe(&mut key, &work.task)?;
+    drop(work);
     done(context)
 }
 

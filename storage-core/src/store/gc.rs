@@ -1,0 +1,67 @@
+//! Garbage collection: what no record knows and no living process uses.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use super::Store;
+use super::recovery::LayersGuard;
+use super::rubbish::Rubbish;
+use crate::error::{Kind, OsContext, Result};
+use crate::ids::LayerId;
+use crate::locks::ThreadKey;
+use crate::task::Task;
+
+/// What `gc` reclaimed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GcReport {
+    /// Layers without a record, of which something was found and thrown away.
+    pub orphans: u64,
+    /// Places of staging and trash deleted.
+    pub reclaimed: u64,
+    /// Places that are in use, or could not be deleted.
+    pub left: u64,
+}
+
+impl Store {
+    /// Reclaims what no living process uses: parts of layers that have no record, staging, and trash. Never takes a mount
+    /// away: what is mounted is left.
+    ///
+    /// Holds `layers.lock` exclusively for a moment, to finish what a dead writer began and to rename orphans into trash.
+    /// Only names that are made for layers, 64 hexadecimal digits, are taken for orphans.
+    pub fn gc(&self, key: &mut ThreadKey, task: &Task) -> Result<GcReport> {
+        let mut report = GcReport::default();
+        {
+            let mut rubbish = Rubbish::of(self).watched_by(task);
+            let (mut guard, _key) = self.write_layers(key, &mut rubbish)?;
+            for id in self.orphans(&guard)? {
+                match self.discard_parts(&mut guard, &id, &mut rubbish) {
+                    Ok(()) => report.orphans += 1,
+                    Err(error) if error.kind() == Kind::Busy => report.left += 1,
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        let deadline = Instant::now() + Duration::from_hours(1);
+        let swept = self.gate.sweep(deadline, task)?;
+        let (reclaimed, left) = self.side_places().sweep(deadline, task)?;
+        report.reclaimed = swept.reclaimed + reclaimed;
+        report.left += swept.left + left;
+        Ok(report)
+    }
+
+    /// Layers of which there is a tree, a tar-split or big data, and no record. Incomplete records were dealt with before.
+    fn orphans(&self, guard: &LayersGuard<'_>) -> Result<BTreeSet<LayerId>> {
+        let mut names: BTreeSet<String> = self.gate.shared(&guard.shared())?.list()?.into_iter().collect();
+        let home = self.layers_home();
+        for entry in std::fs::read_dir(&home).os("read directory", &home)? {
+            let name = entry.os("read directory", &home)?.file_name();
+            let Some(name) = name.to_str() else { continue };
+            names.insert(name.strip_suffix(".tar-split.gz").unwrap_or(name).to_owned());
+        }
+        let known: BTreeSet<&str> = guard.table().records().map(|layer| layer.id.as_str()).collect();
+        let made_for_a_layer =
+            |name: &String| name.len() == 64 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let orphans = names.iter().filter(|name| made_for_a_layer(name) && !known.contains(name.as_str()));
+        orphans.map(|name| LayerId::from_store(name)).collect()
+    }
+}
