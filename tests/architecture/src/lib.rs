@@ -70,3 +70,9 @@ fn heads(rest: &str) -> Vec<String> {
     heads.retain(|head| !head.is_empty());
     heads
 }
+
+/// The library example of the README, which has to compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+#[derive(Debug)]
+pub struct Readme;

@@ -10,6 +10,7 @@ mod child;
 mod concurrent;
 mod full_disk;
 mod hammer;
+mod house;
 mod kill;
 mod peers;
 mod quiet;
@@ -25,6 +26,7 @@ const CASES: &[&[Case]] = &[
     stall::CASES,
     quiet::CASES,
     hammer::CASES,
+    house::CASES,
     kill::CASES,
     chain::CASES,
     full_disk::CASES,
