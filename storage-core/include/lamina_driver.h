@@ -92,6 +92,7 @@ struct lamina_driver_table {
     int32_t (*compare)(lamina_driver *, const struct lamina_call *, const struct lamina_layer *, const struct lamina_layer *base,
                        lamina_comparison **);
     int32_t (*is_untouched)(lamina_driver *, const struct lamina_call *, const struct lamina_layer *, int32_t *untouched);
+    int32_t (*write_mark)(lamina_driver *, const struct lamina_call *, struct lamina_str id, int32_t *known, lamina_bytes, void *context);
     int32_t (*is_mounted)(lamina_driver *, const struct lamina_call *, struct lamina_str id, int32_t *mounted);
     int32_t (*begin)(lamina_driver *, const struct lamina_call *, const struct lamina_plan *, lamina_staged **);
 
@@ -113,7 +114,7 @@ struct lamina_driver_table {
     void (*trash_leave)(lamina_trash *);
     void (*detached_close)(lamina_detached *);                          /* may wait for a flush: no lock is held */
 
-    /* layers held exclusively; the staged handle ends, whatever is returned */
+    /* layers held exclusively; the staged handle is discarded later, without the lock */
     int32_t (*staged_commit)(lamina_staged *, const struct lamina_call *, struct lamina_str id);
     int32_t (*staged_replace)(lamina_staged *, const struct lamina_call *, struct lamina_str id, lamina_trash **former);
     int32_t (*remove)(lamina_driver *, const struct lamina_call *, struct lamina_str id, lamina_trash **);

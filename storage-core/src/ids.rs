@@ -15,6 +15,13 @@ pub struct LayerId(Box<str>);
 /// Names in a driver's home or in `<driver>-layers/` that have a meaning of their own.
 const RESERVED: &[&str] = &["l", "tmp", "staging", "tempdirs", "dir", "subvolumes", "quotas", "graph"];
 
+/// Whether a name has a meaning of its own where layers have their parts: a record file, a lock, a tar-split.
+fn is_reserved(id: &str) -> bool {
+    RESERVED.contains(&id)
+        || id.starts_with("lamina-")
+        || [".json", ".lock", ".gz"].iter().any(|suffix| id.ends_with(suffix))
+}
+
 /// The longest identifier accepted for a new layer: with the suffix of its tar-split file it must be a file name.
 const LONGEST: usize = 128;
 
@@ -24,9 +31,7 @@ impl LayerId {
     pub fn for_new(id: &str) -> Result<Self> {
         let plain = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'));
         let starts_well = id.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
-        let reserved = RESERVED.contains(&id)
-            || id.starts_with("lamina-")
-            || [".json", ".lock", ".gz"].iter().any(|suffix| id.ends_with(suffix));
+        let reserved = is_reserved(id);
         if !plain || !starts_well || id.len() > LONGEST || reserved {
             return Err(Error::new(Kind::InvalidId, "check identifier").detail(format!("{id:?} can't be an identifier")).remedy(
                 "use letters, digits, '_', '.' and '-', at most 128, starting with a letter or digit, or let one be made",
@@ -42,7 +47,7 @@ impl LayerId {
             || id.starts_with('.')
             || id.len() > 255
             || id.bytes().any(|byte| byte == b'/' || byte.is_ascii_control())
-            || RESERVED.contains(&id);
+            || is_reserved(id);
         if unsafe_name {
             return Err(
                 Error::new(Kind::Escape, "check identifier").detail(format!("the store names {id:?} as a layer"))
@@ -114,7 +119,9 @@ mod tests {
 
     #[test]
     fn identifiers_from_a_store_must_be_one_visible_component() {
-        for id in ["", ".", "..", "a/b", "../../x", ".hidden", "l", "a\nb"] {
+        for id in
+            ["", ".", "..", "a/b", "../../x", ".hidden", "l", "a\nb", "layers.json", "layers.lock", "x.tar-split.gz"]
+        {
             assert_eq!(LayerId::from_store(id).map_err(|error| error.kind()), Err(Kind::Escape), "{id:?}");
         }
         assert!(LayerId::from_store("what the reference took").is_ok());

@@ -145,6 +145,16 @@ impl Driver for Overlay {
         self.has_no_changes(layer)
     }
 
+    fn write_mark(&self, _held: &Shared<'_>, id: &LayerId) -> Result<Option<String>> {
+        // The kernel makes its directory below `work` anew at each mount that can write.
+        let path = self.home.layer(id).join("work/work");
+        match nix::sys::stat::lstat(&path) {
+            Ok(stat) => Ok(Some(format!("{}:{}.{}", stat.st_ino, stat.st_ctime, stat.st_ctime_nsec))),
+            Err(nix::errno::Errno::ENOENT) => Ok(Some(String::new())),
+            Err(errno) => Err(errno).os("lstat", path),
+        }
+    }
+
     fn mount_point(&self, id: &LayerId) -> PathBuf {
         self.home.merged(id)
     }

@@ -187,12 +187,15 @@ impl Staged for StagedLayer {
         Ok(FileId::of_fd(self.root()?, &diff)?.to_string())
     }
 
-    fn commit(self: Box<Self>, _held: &mut Exclusive<'_>, id: &LayerId) -> Result<()> {
+    fn commit(&mut self, _held: &mut Exclusive<'_>, id: &LayerId) -> Result<()> {
         self.commit_as(id)
     }
 
-    fn replace(self: Box<Self>, _held: &mut Exclusive<'_>, id: &LayerId) -> Result<Box<dyn Trash>> {
-        Ok(Box::new(self.replace_content(id)?))
+    fn replace(&mut self, _held: &mut Exclusive<'_>, id: &LayerId) -> Result<Box<dyn Trash>> {
+        let former = self.replace_content(id)?;
+        // What it started from is trash now, which is left alone as long as somebody has a view of it.
+        self.origin = None;
+        Ok(Box::new(former))
     }
 }
 

@@ -109,6 +109,10 @@ impl Driver for Vfs {
         self.is_empty_base(layer)
     }
 
+    fn write_mark(&self, _held: &Shared<'_>, _id: &LayerId) -> Result<Option<String>> {
+        Ok(None)
+    }
+
     fn mount_point(&self, id: &LayerId) -> PathBuf {
         self.home.layer(id)
     }

@@ -145,6 +145,11 @@ impl SharedAccess<'_, '_> {
         self.driver.is_untouched(self.held, layer)
     }
 
+    /// See [`Driver::write_mark`].
+    pub fn write_mark(&self, id: &LayerId) -> Result<Option<String>> {
+        self.driver.write_mark(self.held, id)
+    }
+
     /// See [`Driver::is_mounted`].
     pub fn is_mounted(&self, id: &LayerId) -> Result<bool> {
         self.driver.is_mounted(self.held, id)
@@ -158,12 +163,12 @@ impl SharedAccess<'_, '_> {
 
 impl ExclusiveAccess<'_, '_> {
     /// See [`Staged::commit`].
-    pub fn commit(&mut self, staged: Box<dyn Staged>, id: &LayerId) -> Result<()> {
+    pub fn commit(&mut self, staged: &mut dyn Staged, id: &LayerId) -> Result<()> {
         staged.commit(self.held, id)
     }
 
     /// See [`Staged::replace`].
-    pub fn replace(&mut self, staged: Box<dyn Staged>, id: &LayerId) -> Result<Box<dyn Trash>> {
+    pub fn replace(&mut self, staged: &mut dyn Staged, id: &LayerId) -> Result<Box<dyn Trash>> {
         staged.replace(self.held, id)
     }
 

@@ -35,13 +35,13 @@ pub trait Staged: fmt::Debug + Send {
     ///
     /// * Fails with [`crate::Kind::Changed`] when the staging place or the parent is no longer the one that it began with.
     /// * Fails with [`crate::Kind::DuplicateId`] when `id` has a place already.
-    /// * On failure nothing of the layer `id` exists and the staged content is discarded.
-    fn commit(self: Box<Self>, held: &mut Exclusive<'_>, id: &LayerId) -> Result<()>;
+    /// * On failure nothing of the layer `id` was made. What is staged then goes when this is dropped, after the lock (R6).
+    fn commit(&mut self, held: &mut Exclusive<'_>, id: &LayerId) -> Result<()>;
 
     /// Exchanges this with the content of the layer `id`, atomically, and returns the former content.
     ///
-    /// * On failure the layer is as before and the staged content is discarded.
-    fn replace(self: Box<Self>, held: &mut Exclusive<'_>, id: &LayerId) -> Result<Box<dyn Trash>>;
+    /// * On failure the layer is as before. What is staged then goes when this is dropped, after the lock (R6).
+    fn replace(&mut self, held: &mut Exclusive<'_>, id: &LayerId) -> Result<Box<dyn Trash>>;
 }
 
 /// Content that no record names any more. Dropping it leaves it where it is, for the next writer or `gc` to reclaim.

@@ -75,6 +75,10 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// Whether the layer holds nothing of its own: nothing was applied to it and nothing written. Constant cost.
     fn is_untouched(&self, held: &Shared<'_>, layer: &LayerRef) -> Result<bool>;
 
+    /// Something that changes whenever the layer is mounted for writing, by whomever; `None` where nothing does. Constant
+    /// cost.
+    fn write_mark(&self, held: &Shared<'_>, id: &LayerId) -> Result<Option<String>>;
+
     /// Where [`Driver::mount`] shows the layer.
     fn mount_point(&self, id: &LayerId) -> PathBuf;
 

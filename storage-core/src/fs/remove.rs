@@ -148,6 +148,16 @@ fn unlink(dir: BorrowedFd<'_>, name: &OsStr, flags: AtFlags) -> rustix::io::Resu
     }
 }
 
+/// Takes the immutable and the append-only mark from the directory `path`; whether there was one to take.
+pub(super) fn clear_marks(path: &Path) -> bool {
+    let open = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let Ok(dir) = rustix::fs::open(path, open, Mode::empty()) else { return false };
+    let marked =
+        rustix::fs::ioctl_getflags(&dir).is_ok_and(|flags| flags.intersects(IFlags::IMMUTABLE | IFlags::APPEND));
+    clear_marks_of(dir);
+    marked
+}
+
 /// Best effort: whether it helped is told by the next attempt.
 fn clear_marks_of(fd: impl std::os::fd::AsFd) {
     if let Ok(flags) = rustix::fs::ioctl_getflags(&fd) {

@@ -26,7 +26,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::remove::remove_tree;
+use super::remove::{clear_marks, remove_tree};
 use super::{FileId, identity};
 use crate::error::{Error, Kind, OsContext, Result};
 use crate::ids::random_name;
@@ -107,13 +107,19 @@ impl TempDirs {
             Err(error) => return Err(error),
         };
         let trashed = Trashed { path: self.dir_path(&suffix), lock_path: self.lock_path(&suffix), lock };
-        match rename_no_replace(path, &trashed.path) {
+        let renamed = rename_no_replace(path, &trashed.path).or_else(|error| match error.errno() {
+            Some(libc::EPERM) if clear_marks(path) => rename_no_replace(path, &trashed.path),
+            _ => Err(error),
+        });
+        match renamed {
             Ok(()) => Ok(Some(trashed)),
             Err(error) => {
                 if trashed.lock.is_some() {
                     let _ = std::fs::remove_file(&trashed.lock_path);
                 }
-                if error.kind() == Kind::NotFound { Ok(None) } else { Err(error) }
+                // Also the place for trash may be missing, where a full disk has no room for it.
+                let absent = error.kind() == Kind::NotFound && FileId::of_path(path)?.is_none();
+                if absent { Ok(None) } else { Err(error) }
             }
         }
     }
@@ -125,7 +131,7 @@ impl TempDirs {
     pub fn sweep(&self, deadline: Instant, task: &Task) -> Result<(u64, u64)> {
         let (mut reclaimed, mut left) = (0, 0);
         for suffix in self.suffixes()? {
-            if reclaimed > 0 && Instant::now() >= deadline {
+            if reclaimed + left > 0 && Instant::now() >= deadline {
                 left += 1;
                 continue;
             }

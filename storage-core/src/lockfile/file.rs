@@ -67,8 +67,9 @@ impl LockFile {
     /// of a read-only file is wanted.
     pub fn acquire(&self, mode: Mode, wait: &Wait) -> Result<Hold> {
         let started = Instant::now();
-        let deadline = wait.limit().map(|limit| started + limit);
-        let turn = self.take_turn(mode, deadline)?;
+        // A limit beyond what time can say is none.
+        let deadline = wait.limit().and_then(|limit| started.checked_add(limit));
+        let turn = self.take_turn(mode, wait, deadline)?;
         for _ in 0..REOPENS {
             let file = self.open(mode)?;
             self.lock(&file, mode, wait, started, deadline)?;
@@ -104,8 +105,7 @@ impl LockFile {
         if attempt()? {
             return Ok(());
         }
-        let report = |waited| LockWait { path: self.path.clone(), mode, waited, holders: holder::holders(file, mode) };
-        wait.watch(report, || match deadline {
+        wait.watch(self.reporter(mode), || match deadline {
             None => ofd::lock(file, mode).os("fcntl(F_OFD_SETLKW)", &self.path),
             Some(deadline) if poll(deadline, attempt)? => Ok(()),
             Some(_) => Err(self.gave_up(mode, started.elapsed(), &holder::holders(file, mode))),
@@ -113,7 +113,7 @@ impl LockFile {
     }
 
     /// A writer keeps the turn until it has the lock; a reader waits while a writer has the turn.
-    fn take_turn(&self, mode: Mode, deadline: Option<Instant>) -> Result<Option<File>> {
+    fn take_turn(&self, mode: Mode, wait: &Wait, deadline: Option<Instant>) -> Result<Option<File>> {
         let Some(path) = &self.turn else { return Ok(None) };
         let turn = match File::options().create(true).truncate(false).write(true).mode(0o600).open(path) {
             Ok(turn) => turn,
@@ -128,17 +128,30 @@ impl LockFile {
             Mode::Shared => Ok(fs2::FileExt::try_lock_shared(&turn).is_ok()),
             Mode::Exclusive => Ok(fs2::FileExt::try_lock_exclusive(&turn).is_ok()),
         };
-        match deadline {
-            _ if attempt()? => {}
-            Some(deadline) => {
-                poll(deadline, attempt)?;
+        let block = || loop {
+            let locked = match mode {
+                Mode::Shared => fs2::FileExt::lock_shared(&turn),
+                Mode::Exclusive => fs2::FileExt::lock_exclusive(&turn),
+            };
+            match locked {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                other => return other.os("flock", path),
             }
-            None => match mode {
-                Mode::Shared => fs2::FileExt::lock_shared(&turn).os("flock(shared)", path)?,
-                Mode::Exclusive => fs2::FileExt::lock_exclusive(&turn).os("flock(exclusive)", path)?,
-            },
+        };
+        if !attempt()? {
+            wait.watch(self.reporter(mode), || match deadline {
+                Some(deadline) => poll(deadline, attempt).map(drop),
+                None => block(),
+            })?;
         }
         Ok((mode == Mode::Exclusive).then_some(turn))
+    }
+
+    /// What is told of a long wait for this lock.
+    fn reporter(&self, mode: Mode) -> impl FnOnce(Duration) -> LockWait + Send + 'static {
+        let lock = self.clone();
+        // The holders are asked for through another description: this one's may be the lock by then.
+        move |waited| LockWait { mode, waited, holders: lock.holders(mode).unwrap_or_default(), path: lock.path }
     }
 
     fn open(&self, mode: Mode) -> Result<File> {

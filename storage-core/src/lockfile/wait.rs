@@ -52,24 +52,28 @@ impl Wait {
         self.limit
     }
 
-    /// Runs `block`; should it take long, the watcher is told by `report` from a second thread.
-    pub(super) fn watch<R>(&self, report: impl Fn(Duration) -> LockWait + Sync, block: impl FnOnce() -> R) -> R {
-        let Some((after, notice)) = &self.notice else { return block() };
-        let finished = (Mutex::new(false), Condvar::new());
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let mut done = finished.0.lock();
-                finished.1.wait_while_for(&mut done, |done| !*done, *after);
-                if !*done {
-                    drop(done);
-                    notice(&report(*after));
-                }
-            });
-            let result = block();
-            *finished.0.lock() = true;
-            finished.1.notify_all();
-            result
-        })
+    /// Runs `block`; should it take long, the watcher is told by `report` from another thread, which nobody waits for.
+    pub(super) fn watch<R>(
+        &self,
+        report: impl FnOnce(Duration) -> LockWait + Send + 'static,
+        block: impl FnOnce() -> R,
+    ) -> R {
+        let Some((after, notice)) = self.notice.clone() else { return block() };
+        let finished = Arc::new((Mutex::new(false), Condvar::new()));
+        let seen = Arc::clone(&finished);
+        // Where no thread is to be had, the wait goes on in silence.
+        let _ = std::thread::Builder::new().name("lock wait".to_owned()).spawn(move || {
+            let mut done = seen.0.lock();
+            seen.1.wait_while_for(&mut done, |done| !*done, after);
+            if !*done {
+                drop(done);
+                notice(&report(after));
+            }
+        });
+        let result = block();
+        *finished.0.lock() = true;
+        finished.1.notify_all();
+        result
     }
 }
 

@@ -34,7 +34,7 @@ pub struct ReadGuard<'g, L: Level, T: Table, W: World> {
     loaded: Arc<Loaded<T, W>>,
     owner: &'g Guarded<L, T, W>,
     _state: RwLockReadGuard<'g, ()>,
-    _hold: W::Hold,
+    hold: W::Hold,
 }
 
 /// The level is held for writing.
@@ -93,7 +93,7 @@ impl<L: Level, T: Table, W: World> Guarded<L, T, W> {
         let hold = self.world.lock(&self.lock, Mode::Shared, wait)?;
         let state = self.state.read();
         let loaded = self.refresh()?;
-        Ok((ReadGuard { loaded, owner: self, _state: state, _hold: hold }, Key::narrowed()))
+        Ok((ReadGuard { loaded, owner: self, _state: state, hold }, Key::narrowed()))
     }
 
     /// Holds the level for writing.
@@ -136,6 +136,11 @@ impl<L: Level, T: Table, W: World> ReadGuard<'_, L, T, W> {
     /// The records.
     pub fn table(&self) -> &Arc<T> {
         &self.loaded.table
+    }
+
+    /// The record of the last write.
+    pub fn last_write(&self) -> Result<LastWrite> {
+        self.owner.world.last_write(&self.hold)
     }
 }
 

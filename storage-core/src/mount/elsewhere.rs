@@ -1,7 +1,7 @@
 //! Who sees a mount that can't be seen from here.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::mountinfo::parse_mountinfo;
 use crate::error::{Error, Kind, Result};
@@ -17,17 +17,25 @@ pub struct Seen {
 
 /// Looks for a mount at `path` in the mount namespaces of all processes. Costs one read of `/proc/PID/mountinfo` a namespace.
 pub fn look(path: &Path) -> Seen {
+    // The kernel's tables know no links on the way to a mount point.
+    let paths = [Some(path.to_path_buf()), std::fs::canonicalize(path).ok()];
     let mut seen = Seen::default();
     let mut namespaces = HashSet::new();
     for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-        let namespace = std::fs::read_link(process.path().join("ns/mnt")).ok();
-        if namespace.is_some_and(|namespace| !namespaces.insert(namespace)) {
+        // A process with another root sees a part of its namespace only.
+        let sight = |what: &str| std::fs::read_link(process.path().join(what)).ok();
+        let namespace = sight("ns/mnt").zip(sight("root"));
+        if namespace.as_ref().is_some_and(|namespace| namespaces.contains(namespace)) {
             continue;
         }
         match std::fs::read(process.path().join("mountinfo")) {
-            Ok(table) if lists(&table, path) => seen.holders.push(pid),
-            Ok(_) => {}
+            Ok(table) => {
+                if lists(&table, &paths) {
+                    seen.holders.push(pid);
+                }
+                namespaces.extend(namespace);
+            }
             // A process that ended meanwhile, or a kernel thread, has no mounts.
             Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH | libc::EINVAL)) => {}
             Err(_) => seen.unreadable += 1,
@@ -57,9 +65,9 @@ pub fn check_gone(path: &Path) -> Result<()> {
     }
 }
 
-/// Whether a mount table has a mount at `path`.
-fn lists(table: &[u8], path: &Path) -> bool {
-    parse_mountinfo(table).iter().any(|mount| mount.mount_point == path)
+/// Whether a mount table has a mount at one of `paths`.
+fn lists(table: &[u8], paths: &[Option<PathBuf>]) -> bool {
+    parse_mountinfo(table).iter().any(|mount| paths.iter().flatten().any(|path| mount.mount_point == *path))
 }
 
 #[cfg(test)]
@@ -69,8 +77,9 @@ mod tests {
     #[test]
     fn a_mount_table_is_searched_for_the_mount_point_only() {
         let table = b"36 35 98:0 /mnt1 /a\\040b rw,noatime master:1 - ext3 /dev/root rw\n";
-        assert!(lists(table, Path::new("/a b")));
-        assert!(!lists(table, Path::new("/mnt1")), "the root of the mount was taken for its mount point");
+        let at = |path: &str| [Some(PathBuf::from(path)), None];
+        assert!(lists(table, &at("/a b")));
+        assert!(!lists(table, &at("/mnt1")), "the root of the mount was taken for its mount point");
     }
 
     #[test]
@@ -78,5 +87,8 @@ mod tests {
         assert!(!look(Path::new("/")).holders.is_empty());
         let dir = tempfile::tempdir().expect("dir");
         assert!(look(dir.path()).holders.is_empty());
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink("/", &link).expect("a link to the root");
+        assert!(!look(&link).holders.is_empty(), "a mount that is reached through a link was overlooked");
     }
 }

@@ -32,7 +32,12 @@ impl Store {
     pub fn open_big_data(&self, wanted: &str, name: &str) -> Result<File> {
         let layer = self.lookup(wanted)?;
         let path = self.data_dir(layer.layer_id()?.as_str()).join(file_name(name)?);
-        File::options().read(true).custom_flags(libc::O_NOFOLLOW).open(&path).os("open data", &path).map_err(|error| {
+        let opened = if layer.big_data_names.iter().any(|own| own == name) {
+            File::options().read(true).custom_flags(libc::O_NOFOLLOW).open(&path)
+        } else {
+            Err(std::io::Error::from_raw_os_error(libc::ENOENT))
+        };
+        opened.os("open data", &path).map_err(|error| {
             error
                 .detail(format!("layer {} has no data called {name:?}", layer.id))
                 .remedy("`lamina list-layer-data` lists the keys")

@@ -51,20 +51,24 @@ impl Store {
             Some(id) => id.clone(),
             None => LayerId::random()?,
         };
-        let staged = {
+        let (parent, staged) = {
             let (guard, _key) = self.layers.read(key, &self.wait)?;
-            let parent = self.check_new(guard.table(), &id, new)?;
-            let mut plan = Plan::new(Start::OnParent(parent));
+            self.check_new(guard.table(), &id, new)?;
+            let parent = self.find_parent(guard.table(), new)?;
+            let mut plan = Plan::new(Start::OnParent(parent.clone()));
             plan.writable = !new.read_only;
             plan.options.clone_from(&new.options);
             plan.mount_label.clone_from(&new.mount_label);
-            self.gate.shared(&guard.shared())?.begin(&plan)?
+            (parent, self.gate.shared(&guard.shared())?.begin(&plan)?)
         };
-        let filled = self.fill(staged, content, task)?;
+        let mut filled = self.fill(staged, content, task)?;
         task.step(0, 0)?;
         let mut rubbish = Rubbish::of(self);
         let (mut guard, _key) = self.write_layers(key, &mut rubbish)?;
-        let parent = self.check_new(guard.table(), &id, new)?;
+        self.check_new(guard.table(), &id, new)?;
+        if let Some(parent) = &parent {
+            self.check_still_parent(guard.table(), parent)?;
+        }
         let mut layer = Layer {
             id: id.to_string(),
             names: unique(&new.names),
@@ -74,19 +78,27 @@ impl Store {
             ..Layer::default()
         };
         let size = filled.describe(&mut layer);
-        self.commit_new(&mut guard, &id, filled, &layer, &mut rubbish)?;
+        self.commit_new(&mut guard, &id, &mut filled, &layer, &mut rubbish)?;
         Ok((layer, size))
     }
 
-    /// Puts the parts in place and saves the record; on failure takes them back out.
+    /// Puts the parts in place and saves the record; on failure takes out again what it put there.
     fn commit_new(
         &self,
         guard: &mut LayersGuard<'_>,
         id: &LayerId,
-        filled: Filled,
+        filled: &mut Filled,
         layer: &Layer,
         rubbish: &mut Rubbish<'_>,
     ) -> Result<()> {
+        // Somebody else's parts under this id are neither overwritten nor, by the recovery of an intent, thrown away.
+        let taken = self.gate.shared(&guard.shared())?.exists(id)? || self.tar_split_path(id.as_str()).exists();
+        if taken {
+            return Err(Error::new(Kind::DuplicateId, "create layer")
+                .at(&self.graph_root)
+                .detail(format!("there are parts of a layer {id} that no record here knows"))
+                .remedy("choose another id; `lamina gc` collects what nobody uses"));
+        }
         self.say(&Intent::Create { id: id.to_string() })?;
         let placed = self.place(guard, id, filled).and_then(|()| {
             let mut edit = Edit::of(guard.table());
@@ -104,11 +116,11 @@ impl Store {
         placed
     }
 
-    fn place(&self, guard: &mut LayersGuard<'_>, id: &LayerId, filled: Filled) -> Result<()> {
+    fn place(&self, guard: &mut LayersGuard<'_>, id: &LayerId, filled: &mut Filled) -> Result<()> {
         if let Some(tar_split) = &filled.tar_split {
             tar_split.place.move_out(&tar_split.name, &self.tar_split_path(id.as_str()))?;
         }
-        self.gate.exclusive(&mut guard.exclusive())?.commit(filled.staged, id)?;
+        self.gate.exclusive(&mut guard.exclusive())?.commit(&mut *filled.staged, id)?;
         if self.durability != Durability::None {
             self.gate.name_directories().iter().try_for_each(|directory| guard.world().flush_directory(directory))?;
         }
@@ -120,28 +132,49 @@ impl Store {
         if self.durability == Durability::Strict { guard.world().flush_directory(&self.layers_home()) } else { Ok(()) }
     }
 
-    /// Whether a layer like this could be made now; returns its parent.
-    fn check_new(&self, table: &LayerTable, id: &LayerId, new: &NewLayer) -> Result<Option<LayerRef>> {
-        let failed = |kind, detail| Err(Error::new(kind, "create layer").at(&self.graph_root).detail(detail));
+    /// Whether the id and the names of a new layer are free.
+    fn check_new(&self, table: &LayerTable, id: &LayerId, new: &NewLayer) -> Result<()> {
+        let failed = |kind, detail| Error::new(kind, "create layer").at(&self.graph_root).detail(detail);
         if table.get(id.as_str()).is_some() {
-            return failed(Kind::DuplicateId, format!("a layer with id {id} exists"))
-                .map_err(|error| error.remedy("leave the id out to have one made, or delete that layer first"));
+            return Err(failed(Kind::DuplicateId, format!("a layer with id {id} exists"))
+                .remedy("leave the id out to have one made, or delete that layer first"));
         }
         for name in &new.names {
             check_name(name)?;
             if let Some(owner) = table.iter().find(|layer| layer.names.contains(name)) {
-                return failed(Kind::DuplicateName, format!("layer {} is called {name:?}", owner.id)).map_err(
-                    |error| error.remedy("choose another name, or take it from that layer with `remove-names`"),
-                );
+                return Err(failed(Kind::DuplicateName, format!("layer {} is called {name:?}", owner.id))
+                    .remedy("choose another name, or take it from that layer with `remove-names`"));
             }
         }
+        Ok(())
+    }
+
+    /// The parent that was asked for: resolved once, when the layer begins.
+    fn find_parent(&self, table: &LayerTable, new: &NewLayer) -> Result<Option<LayerRef>> {
         let Some(wanted) = new.parent.as_deref().filter(|parent| !parent.is_empty()) else { return Ok(None) };
-        let Some(parent) = table.find(wanted) else {
-            return failed(Kind::ParentUnknown, format!("no layer is called {wanted:?}"))
-                .map_err(|error| error.remedy("`lamina layers` lists the layers"));
-        };
+        let parent = table.find(wanted).ok_or_else(|| self.no_parent(wanted))?;
         self.check_not_container(parent)?;
         table.layer_ref(parent).map(Some)
+    }
+
+    /// Whether the layer that the content was made on is still there, on the same layers.
+    fn check_still_parent(&self, table: &LayerTable, parent: &LayerRef) -> Result<()> {
+        let record = table.get(parent.id.as_str()).ok_or_else(|| self.no_parent(parent.id.as_str()))?;
+        self.check_not_container(record)?;
+        if table.layer_ref(record)? == *parent {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Changed, "create layer")
+            .at(&self.graph_root)
+            .detail(format!("the parent {} was made anew meanwhile", parent.id))
+            .remedy("try again"))
+    }
+
+    fn no_parent(&self, wanted: &str) -> Error {
+        Error::new(Kind::ParentUnknown, "create layer")
+            .at(&self.graph_root)
+            .detail(format!("no layer is called {wanted:?}"))
+            .remedy("`lamina layers` lists the layers")
     }
 }
 

@@ -3,6 +3,7 @@
 use super::Store;
 use super::intent::Intent;
 use super::layers::{Edit, Layer};
+use super::mounting::Others;
 use super::recovery::LayersGuard;
 use super::rubbish::Rubbish;
 use crate::error::{Error, Kind, Result};
@@ -53,17 +54,15 @@ impl Store {
         rubbish: &mut Rubbish<'_>,
     ) -> Result<()> {
         let ids = layers.iter().map(|layer| layer.layer_id()).collect::<Result<Vec<LayerId>>>()?;
-        self.unmount_for_deletion(guard, key, &ids, rubbish)?;
+        self.unmount_for_deletion(guard, key, &ids, Others::Respected, rubbish)?;
         self.say_if_there_is_room(&Intent::Delete { ids: ids.iter().map(ToString::to_string).collect() })?;
         let mut edit = Edit::of(guard.table());
         for id in &ids {
             edit.remove(id.as_str());
         }
         let (table, changed) = edit.finish();
-        if let Err(error) = guard.save(table, &changed) {
-            self.said_and_done()?;
-            return Err(error);
-        }
+        // A failure may have removed some of the records: the intent stays, and the next writer looks which.
+        guard.save(table, &changed)?;
         // The records are gone: what fails from here on is garbage, named by the intent for the next writer.
         for id in &ids {
             self.discard_parts(guard, id, rubbish)?;

@@ -3,6 +3,7 @@
 //! An intent is made and removed by a holder of the exclusive lock, so one found by the next holder was left by a process
 //! that died. There is one file for changes of layers and one for mounts. See `docs/on-disk.md`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -48,6 +49,13 @@ struct Said {
     intent: Intent,
 }
 
+/// Layers whose parts could not be removed.
+#[derive(Serialize, Deserialize)]
+struct Noted {
+    version: u32,
+    ids: Vec<String>,
+}
+
 /// A mount whose count is about to differ from it.
 #[derive(Serialize, Deserialize)]
 struct Mounting {
@@ -91,6 +99,31 @@ impl Store {
         Ok(said.map(|said| said.intent))
     }
 
+    /// Layers whose parts could not be removed; `gc` tries them again.
+    pub(super) fn kept_in_mind(&self) -> Result<Vec<String>> {
+        let noted: Option<Noted> = read(&self.stuck_path())?;
+        Ok(noted.map(|noted| noted.ids).unwrap_or_default())
+    }
+
+    /// Notes layers whose parts could not be removed. The layers are held for writing.
+    pub(super) fn keep_in_mind(&self, ids: &[String]) -> Result<()> {
+        let ids: BTreeSet<String> = self.kept_in_mind()?.into_iter().chain(ids.iter().cloned()).collect();
+        self.note(ids.into_iter().collect())
+    }
+
+    /// Notes just these layers.
+    pub(super) fn note(&self, ids: Vec<String>) -> Result<()> {
+        if ids.is_empty() {
+            return Kernel::new().unlink(&self.stuck_path());
+        }
+        let text = json::to_string(&Noted { version: VERSION, ids })?;
+        Kernel::new().replace(&self.stuck_path(), text.as_bytes(), Flush::Nothing).map(|_| ())
+    }
+
+    fn stuck_path(&self) -> PathBuf {
+        self.layers_home().join("lamina-stuck")
+    }
+
     /// Says that the layer's mount and count are about to differ. The mount counts are held for writing.
     pub(super) fn say_mounting(&self, id: &str) -> Result<()> {
         let text = json::to_string(&Mounting { version: VERSION, id: id.to_owned() })?;
@@ -109,17 +142,27 @@ impl Store {
     }
 }
 
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
 fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     let Some((bytes, _)) = Kernel::new().read(path)? else { return Ok(None) };
     if bytes.is_empty() {
         return Ok(None);
     }
-    serde_json::from_slice(&bytes).map(Some).map_err(|source| {
+    let refused = |why: String| {
         Error::new(Kind::Corrupt, "read intent")
             .at(path)
-            .detail(source.to_string())
+            .detail(why)
             .remedy("use the version of lamina that wrote it, or remove it and run `lamina gc`")
-    })
+    };
+    let Version { version } = serde_json::from_slice(&bytes).map_err(|source| refused(source.to_string()))?;
+    if version != VERSION {
+        return Err(refused(format!("it has version {version}")));
+    }
+    serde_json::from_slice(&bytes).map(Some).map_err(|source| refused(source.to_string()))
 }
 
 #[cfg(test)]
@@ -147,7 +190,12 @@ mod tests {
         let path = dir.path().join("intent");
         std::fs::write(&path, "").expect("write");
         assert!(read::<Said>(&path).expect("empty").is_none());
-        std::fs::write(&path, r#"{"version":1,"intent":{"operation":"transmute"}}"#).expect("write");
-        assert_eq!(read::<Said>(&path).map(|_| ()).map_err(|error| error.kind()), Err(Kind::Corrupt));
+        for text in [
+            r#"{"version":1,"intent":{"operation":"transmute"}}"#,
+            r#"{"version":2,"intent":{"operation":"create","id":"a"}}"#,
+        ] {
+            std::fs::write(&path, text).expect("write");
+            assert_eq!(read::<Said>(&path).map(|_| ()).map_err(|error| error.kind()), Err(Kind::Corrupt), "{text}");
+        }
     }
 }

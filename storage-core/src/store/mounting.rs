@@ -26,6 +26,15 @@ pub enum Release {
     Force,
 }
 
+/// What becomes of mounts in namespaces that can't be seen from here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Others {
+    /// They are in the way.
+    Respected,
+    /// They lose their count.
+    Forgotten,
+}
+
 /// A layer in both guards: what every step here works on.
 struct Held<'a, 'l, 'm> {
     layers: &'a mut LayersGuard<'l>,
@@ -57,6 +66,7 @@ impl Store {
         if count > 0 && kernel_mounts {
             elsewhere::check_gone(&path).map_err(|error| error.detail(format!("layer {}", record.id)))?;
             count = 0;
+            held.set_count(&record.id, &path, count)?;
         }
         if mounted {
             // Nobody counts it: whoever made it is gone.
@@ -114,8 +124,22 @@ impl Store {
                 held.set_count(id.as_str(), &path, count - 1)?;
                 Ok(true)
             }
-            _ => self.take_away(&mut held, &id, &mut rubbish).map(|()| false),
+            _ => {
+                if release != Release::Force {
+                    self.check_not_elsewhere(&mut held, &id)?;
+                }
+                self.take_away(&mut held, &id, &mut rubbish).map(|()| false)
+            }
         }
+    }
+
+    /// Fails with [`Kind::Busy`] when the layer is counted, not mounted here, and may be mounted in another namespace.
+    fn check_not_elsewhere(&self, held: &mut Held<'_, '_, '_>, id: &LayerId) -> Result<()> {
+        let counted = held.mounts.table().count(id.as_str()) > 0;
+        if counted && self.gate.has_kernel_mounts() && !self.is_mounted_here(held, id)? {
+            elsewhere::check_gone(&self.gate.mount_point(id)).map_err(|error| error.detail(format!("layer {id}")))?;
+        }
+        Ok(())
     }
 
     /// Takes away all counts and mounts of the layers.
@@ -124,12 +148,16 @@ impl Store {
         layers: &mut LayersGuard<'_>,
         key: &mut Key<'_, Layers>,
         ids: &[LayerId],
+        force: Others,
         rubbish: &mut Rubbish<'_>,
     ) -> Result<()> {
         let (mut mounts, _key) = self.write_mounts(layers, key, rubbish)?;
         let mut held = Held { layers, mounts: &mut mounts };
         for id in ids {
             if held.mounts.table().count(id.as_str()) > 0 || self.is_mounted_here(&mut held, id)? {
+                if force == Others::Respected {
+                    self.check_not_elsewhere(&mut held, id)?;
+                }
                 self.take_away(&mut held, id, rubbish)?;
             }
         }
@@ -158,7 +186,12 @@ impl Store {
                 && mounts.table().count(id.as_str()) == 0
             {
                 let mut token = mounting(layers, &mut mounts)?;
-                rubbish.add_mount(self.gate.mounting(&mut token)?.unmount(&id, Extent::All)?);
+                match self.gate.mounting(&mut token)?.unmount(&id, Extent::All) {
+                    Ok(detached) => rubbish.add_mount(detached),
+                    // Something that is no mount of ours stands there: it keeps nobody from working with other layers.
+                    Err(error) if error.kind() == Kind::Busy => {}
+                    Err(error) => return Err(error),
+                }
             }
             self.mounting_done()?;
         }

@@ -5,7 +5,7 @@
 
 use super::Store;
 use super::intent::Intent;
-use super::layers::{Edit, Layer, LayerTable, Location};
+use super::layers::{Edit, Layer, LayerTable};
 use super::rubbish::Rubbish;
 use crate::error::{Kind, Result};
 use crate::ids::LayerId;
@@ -44,6 +44,7 @@ impl Store {
         if guard.table().needs_repair() {
             self.repair(guard, rubbish)?;
         }
+        guard.world().refill_reserve();
         Ok(())
     }
 
@@ -57,16 +58,21 @@ impl Store {
     fn finish(&self, guard: &mut LayersGuard<'_>, intent: &Intent, rubbish: &mut Rubbish<'_>) -> Result<()> {
         let next = self.next_tar_split();
         match intent {
-            Intent::Create { id } => self.discard_unknown(guard, id, rubbish),
-            Intent::Delete { ids } => ids.iter().try_for_each(|id| self.discard_unknown(guard, id, rubbish)),
+            Intent::Create { id } => self.discard_or_keep_in_mind(guard, std::slice::from_ref(id), rubbish),
+            Intent::Delete { ids } => self.discard_or_keep_in_mind(guard, ids, rubbish),
             Intent::Replace { id, identity, record } => {
                 let layer_id = LayerId::from_store(id)?;
                 let shown = self.gate.shared(&guard.shared())?.identity(&layer_id);
                 let exchanged = shown.is_ok_and(|shown| shown == *identity);
                 match serde_json::from_str::<Layer>(record) {
-                    Ok(record) if exchanged && guard.table().get(id).is_some() => {
+                    // A record that has digests got them from somebody who came after.
+                    Ok(record)
+                        if exchanged
+                            && record.id == *id
+                            && guard.table().get(id).is_some_and(|now| now.diff_digest.is_empty()) =>
+                    {
                         self.adopt_tar_split(&record)?;
-                        Self::save_replaced(guard, &record)
+                        Self::save_content(guard, &record)
                     }
                     _ => guard.world().unlink(&next),
                 }
@@ -74,8 +80,32 @@ impl Store {
         }
     }
 
+    /// Removes all parts of layers that have no record. What can't be removed is noted for `gc`, and keeps nobody from working
+    /// (R8).
+    fn discard_or_keep_in_mind(
+        &self,
+        guard: &mut LayersGuard<'_>,
+        ids: &[String],
+        rubbish: &mut Rubbish<'_>,
+    ) -> Result<()> {
+        let mut stuck = Vec::new();
+        for id in ids {
+            match self.discard_unknown(guard, id, rubbish) {
+                Err(error) if error.kind() == Kind::LockMisuse => return Err(error),
+                Err(_) => stuck.push(id.clone()),
+                Ok(()) => {}
+            }
+        }
+        if stuck.is_empty() { Ok(()) } else { self.keep_in_mind(&stuck) }
+    }
+
     /// Removes all parts of a layer that has no record.
-    fn discard_unknown(&self, guard: &mut LayersGuard<'_>, id: &str, rubbish: &mut Rubbish<'_>) -> Result<()> {
+    pub(super) fn discard_unknown(
+        &self,
+        guard: &mut LayersGuard<'_>,
+        id: &str,
+        rubbish: &mut Rubbish<'_>,
+    ) -> Result<()> {
         if guard.table().get(id).is_some() {
             return Ok(());
         }
@@ -95,7 +125,10 @@ impl Store {
     ) -> Result<()> {
         rubbish.add(self.gate.exclusive(&mut guard.exclusive())?.remove(id)?);
         guard.world().unlink(&self.tar_split_path(id.as_str()))?;
-        rubbish.add(Box::new(self.side_places().trash(&self.data_dir(id.as_str()))?));
+        let data = self.data_dir(id.as_str());
+        if std::fs::symlink_metadata(&data).is_ok_and(|metadata| metadata.is_dir()) {
+            rubbish.add(Box::new(self.side_places().trash(&data)?));
+        }
         Ok(())
     }
 
@@ -141,13 +174,19 @@ impl Store {
         }
     }
 
-    /// Saves the record of a layer whose content was replaced.
-    pub(super) fn save_replaced(guard: &mut LayersGuard<'_>, record: &Layer) -> Result<()> {
+    /// Saves what `described` says of the layer's content. What else the record says stays: names, metadata, flags and data
+    /// may have been changed by others meanwhile.
+    pub(super) fn save_content(guard: &mut LayersGuard<'_>, described: &Layer) -> Result<()> {
         let mut edit = Edit::of(guard.table());
-        edit.update(&record.id, |layer| {
-            let location: Location = layer.location;
-            let extra = std::mem::take(&mut layer.extra);
-            *layer = Layer { location, extra, raw: None, ..record.clone() };
+        edit.update(&described.id, |layer| {
+            layer.compressed_digest.clone_from(&described.compressed_digest);
+            layer.compressed_size = described.compressed_size;
+            layer.diff_digest.clone_from(&described.diff_digest);
+            layer.toc_digest.clone_from(&described.toc_digest);
+            layer.diff_size = described.diff_size;
+            layer.compression = described.compression;
+            layer.uids.clone_from(&described.uids);
+            layer.gids.clone_from(&described.gids);
         });
         let (table, changed) = edit.finish();
         guard.save(table, &changed)

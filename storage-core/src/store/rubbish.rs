@@ -52,6 +52,5 @@ impl Drop for Rubbish<'_> {
         let deadline = Instant::now() + SWEEP_FOR;
         let _ = self.store.gate.sweep(deadline, task);
         let _ = self.store.side_places().sweep(deadline, task);
-        self.store.layers.world().refill_reserve();
     }
 }

@@ -1,6 +1,7 @@
 //! Shutting a store down: nothing stays mounted, and everybody notices.
 
 use super::Store;
+use super::mounting::Others;
 use super::rubbish::Rubbish;
 use crate::error::{Error, Kind, Result};
 use crate::ids::LayerId;
@@ -24,7 +25,7 @@ impl Store {
                 .remedy("unmount them, or use --force"));
         }
         let ids = mounted.iter().map(|id| LayerId::from_store(id)).collect::<Result<Vec<_>>>()?;
-        self.unmount_for_deletion(&mut layers, &mut key, &ids, &mut rubbish)?;
+        self.unmount_for_deletion(&mut layers, &mut key, &ids, Others::Forgotten, &mut rubbish)?;
         graph.record_write()?;
         let (mut mounts, _key) = self.write_mounts(&mut layers, &mut key, &mut rubbish)?;
         let mut token = mounting(&mut layers, &mut mounts)?;

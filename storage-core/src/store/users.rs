@@ -2,7 +2,8 @@
 //!
 //! Their records are read by snapshot, without their locks.
 
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -25,6 +26,9 @@ impl Store {
         let mut users = Vec::new();
         for path in paths {
             let Some((bytes, _)) = Kernel::new().read(path)? else { continue };
+            if bytes.is_empty() && is_volatile(path) {
+                continue;
+            }
             let more: Option<Vec<User>> = serde_json::from_slice(&bytes).map_err(|source| {
                 Error::new(Kind::Corrupt, "look for users of a layer")
                     .at(path)
@@ -49,6 +53,18 @@ impl Store {
             file(&self.run_root, "containers.json"),
             file(&self.run_root, "volatile-containers.json"),
         ])
+    }
+
+    /// Layers that this store has no record of and that are somebody's all the same: those of a transient store, whose records
+    /// are in the run root, and those that images and containers name.
+    pub(super) fn layers_used_elsewhere(&self) -> Result<HashSet<String>> {
+        let transient = Self::users(&[self.run_home().join("volatile-layers.json")])?;
+        let mut used: HashSet<String> = transient.into_iter().map(|layer| layer.id).collect();
+        for user in self.images()?.into_iter().chain(self.containers()?) {
+            used.insert(user.layer);
+            used.extend(user.mapped_layers.into_iter().flatten());
+        }
+        Ok(used)
     }
 
     /// Fails when an image or a container uses `layer`.
@@ -92,4 +108,9 @@ impl Store {
             .detail("there are images or containers, which this version can't delete")
             .remedy("delete them first with the engine that made them"))
     }
+}
+
+/// Whether a file is written without a flush, so that a loss of power may leave it empty.
+fn is_volatile(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("volatile-"))
 }

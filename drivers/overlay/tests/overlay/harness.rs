@@ -75,7 +75,7 @@ impl Store {
         self.shared(|driver, held| driver.begin(held, &Plan::new(start)))
     }
 
-    pub(crate) fn commit(&mut self, staged: Box<dyn Staged>, name: &str) -> Result<()> {
+    pub(crate) fn commit(&mut self, mut staged: Box<dyn Staged>, name: &str) -> Result<()> {
         self.exclusive(|_, held| staged.commit(held, &id(name)))
     }
 
@@ -96,7 +96,7 @@ impl Store {
         let mut ancestors: Vec<LayerId> = Vec::new();
         for index in 0..depth {
             let layer = LayerRef { id: id(&format!("{prefix}{index}")), ancestors: ancestors.clone() };
-            let staged = self.begin(Start::OnParent(layer.parent_ref())).unwrap();
+            let mut staged = self.begin(Start::OnParent(layer.parent_ref())).unwrap();
             let fd = staged.root().unwrap();
             let root = Path::new("/proc/self/fd").join(fd.as_raw_fd().to_string());
             std::fs::write(root.join(format!("f{index}")), "x").unwrap();

@@ -125,11 +125,11 @@ fn a_mounted_or_changed_layer_is_not_replaced() {
     with_store(Features::of_kernel(), "", |store| {
         let a = store.make(&["a"], "echo one >f");
         let start = Start::Replacing { layer: a.clone(), empty: true };
-        let staged = store.begin(start.clone()).unwrap();
+        let mut staged = store.begin(start.clone()).unwrap();
         store.mount(&a, &MountOptions::default()).unwrap();
         assert_eq!(kind(store.exclusive(|_, held| staged.replace(held, &a.id))), Some(Kind::Busy));
         drop(store.unmount(&a, Extent::All).unwrap());
-        let late = store.begin(start).unwrap();
+        let mut late = store.begin(start).unwrap();
         replace(store, "a", false, "echo two >f");
         assert_eq!(kind(store.exclusive(|_, held| late.replace(held, &a.id))), Some(Kind::Changed));
         assert_eq!(shell_output(&store.home.join("a/diff"), "cat f"), "two\n");

@@ -58,7 +58,7 @@ impl Store {
         Ok(staged)
     }
 
-    pub(crate) fn commit(&mut self, staged: Box<dyn Staged>, name: &str) -> Result<()> {
+    pub(crate) fn commit(&mut self, mut staged: Box<dyn Staged>, name: &str) -> Result<()> {
         self.exclusive(|_, held| staged.commit(held, &id(name)))
     }
 

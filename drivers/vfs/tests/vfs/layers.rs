@@ -68,8 +68,8 @@ fn a_replacement_starts_with_the_content_and_takes_its_place() {
     let b = store.make(&["b", "a"], "");
     // What is empty in a driver that copies still has what it was copied from.
     let start = Start::Replacing { layer: b.clone(), empty: true };
-    let staged = store.stage(start.clone(), "cat d/f; echo new >n").unwrap();
-    let late = store.stage(start, "").unwrap();
+    let mut staged = store.stage(start.clone(), "cat d/f; echo new >n").unwrap();
+    let mut late = store.stage(start, "").unwrap();
     let identity = staged.identity().unwrap();
     let trash = store.exclusive(|_, held| staged.replace(held, &b.id)).unwrap();
     assert_eq!(shell(&store.home.join("dir/b"), "cat n d/f"), "new\none\n");

@@ -44,13 +44,11 @@ impl LayerTable {
                 continue;
             }
             table.by_id.insert(layer.id.as_str().into(), position);
-            let taken: Vec<_> = layer
-                .names
-                .iter()
-                .filter_map(|name| {
-                    table.by_name.insert(name.as_str().into(), position).map(|owner| (owner, name.clone()))
-                })
-                .collect();
+            let mut taken = Vec::new();
+            for name in &layer.names {
+                let former = table.by_name.insert(name.as_str().into(), position);
+                taken.extend(former.filter(|owner| *owner != position).map(|owner| (owner, name.clone())));
+            }
             table.layers.push(layer);
             for (owner, name) in taken {
                 table.take_name(owner, &name);
@@ -173,6 +171,10 @@ impl Table for LayerTable {
         let mut layers = Vec::new();
         for ((bytes, name), location) in files.iter().zip(FILES).zip([Location::Stable, Location::Volatile]) {
             let Some(bytes) = bytes else { continue };
+            if bytes.is_empty() && location == Location::Volatile {
+                // It is not flushed: a loss of power may leave it so.
+                continue;
+            }
             let corrupt = |source: serde_json::Error| {
                 Error::new(Kind::Corrupt, Self::LOADING)
                     .at(name)
@@ -245,6 +247,19 @@ mod tests {
         for text in ["", "{", "[{]", r#"[{"id":7}]"#] {
             assert_eq!(parse(text).map(|_| ()).map_err(|error| error.kind()), Err(Kind::Corrupt), "{text:?}");
         }
+    }
+
+    #[test]
+    fn an_empty_file_is_damage_only_where_files_are_flushed() {
+        let table = LayerTable::parse(&[Some(br#"[{"id":"a"}]"#.to_vec()), Some(Vec::new())]).expect("volatile");
+        assert_eq!(table.len(), 1);
+        assert_eq!(parse("").map(|_| ()).map_err(|error| error.kind()), Err(Kind::Corrupt));
+    }
+
+    #[test]
+    fn a_name_that_stands_twice_in_one_record_stays() {
+        let table = parse(r#"[{"id":"a","names":["n","n"]}]"#).expect("table");
+        assert!(table.find("n").is_some() && table.get("a").is_some_and(|layer| !layer.names.is_empty()));
     }
 
     #[test]

@@ -69,6 +69,10 @@ impl Table for MountTable {
 
     fn parse(files: &[Option<Vec<u8>>]) -> Result<Self> {
         let Some(Some(bytes)) = files.first() else { return Ok(MountTable::default()) };
+        if bytes.is_empty() {
+            // It is not flushed: a loss of power may leave it so, and then nothing is mounted.
+            return Ok(MountTable::default());
+        }
         let mut mounts: Vec<MountPoint> = serde_json::from_slice::<Option<_>>(bytes)
             .map_err(|source| {
                 Error::new(Kind::Corrupt, Self::LOADING)
