@@ -129,9 +129,11 @@ fn a_mounted_or_changed_layer_is_not_replaced() {
         store.mount(&a, &MountOptions::default()).unwrap();
         assert_eq!(kind(store.exclusive(|_, held| staged.replace(held, &a.id))), Some(Kind::Busy));
         drop(store.unmount(&a, Extent::All).unwrap());
+        drop(staged);
         let mut late = store.begin(start).unwrap();
         replace(store, "a", false, "echo two >f");
         assert_eq!(kind(store.exclusive(|_, held| late.replace(held, &a.id))), Some(Kind::Changed));
+        drop(late);
         assert_eq!(shell_output(&store.home.join("a/diff"), "cat f"), "two\n");
         assert!(is_clean(store));
     });
