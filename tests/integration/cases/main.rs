@@ -12,6 +12,7 @@ mod full_disk;
 mod hammer;
 mod house;
 mod kill;
+mod meanwhile;
 mod peers;
 mod quiet;
 mod roundtrip;
@@ -24,6 +25,7 @@ const CASES: &[&[Case]] = &[
     concurrent::CASES,
     peers::CASES,
     stall::CASES,
+    meanwhile::CASES,
     quiet::CASES,
     hammer::CASES,
     house::CASES,
