@@ -7,7 +7,7 @@
 //! |---|---|---|---|---|
 //! | lookup, list, names, metadata, exists, mounted | | | | a snapshot |
 //! | create, import | | shared to begin, exclusive to commit | | staging: extraction, copy, flush |
-//! | apply a diff | | shared to begin, exclusive to exchange | shared, to see that it is not mounted | staging |
+//! | apply a diff | | shared to begin, exclusive to exchange | shared both times, to see that it is not mounted | staging |
 //! | diff, changes, diff size | | shared to take a view | | the stream |
 //! | delete, wipe | shared | exclusive | exclusive, when mounted | deletion of the trash |
 //! | mount, unmount | shared | exclusive | exclusive | the flush of an unmount |
