@@ -25,7 +25,8 @@ pub(crate) struct Step {
     pub(crate) id: LayerId,
 }
 
-/// What `layer` stands on, the nearest first.
+/// What `layer` stands on, the nearest first. A file that says less than the records do (a power loss may have emptied it)
+/// is [`Kind::Corrupt`]: the layer would be shown without what is below it.
 pub(crate) fn lowers(home: &Home, layer: &LayerRef) -> Result<Vec<Step>> {
     let path = home.layer(&layer.id);
     let Some(links) = read_lower_file(&path)? else {
@@ -45,7 +46,24 @@ pub(crate) fn lowers(home: &Home, layer: &LayerRef) -> Result<Vec<Step>> {
         };
         steps.push(Step { link, id });
     }
+    if steps.is_empty() || !ends_with(&steps, &layer.ancestors) {
+        return Err(Error::new(Kind::Corrupt, "read lower directories")
+            .at(path.join("lower"))
+            .detail(format!(
+                "layer {} stands on {} layers by this file, which don't end with the {} that its record names",
+                layer.id,
+                steps.len(),
+                layer.ancestors.len()
+            ))
+            .remedy("delete the layer and make it again, or restore the file"));
+    }
     Ok(steps)
+}
+
+/// Whether the chain ends with what the records know; a copy of a template stands on one more in front of it.
+fn ends_with(steps: &[Step], ancestors: &[LayerId]) -> bool {
+    let extra = steps.len().checked_sub(ancestors.len());
+    extra.is_some_and(|extra| steps[extra..].iter().map(|step| &step.id).eq(ancestors))
 }
 
 fn no_lower_file(path: &Path, layer: &LayerRef) -> Result<Vec<Step>> {

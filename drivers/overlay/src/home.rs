@@ -143,10 +143,11 @@ pub(crate) fn read_small(path: &Path) -> Result<Option<String>> {
     Ok(Some(text))
 }
 
-/// The short name that the layer at `layer` says it has.
+/// The short name that the layer at `layer` says it has. An empty file, as a power loss leaves it, says as little as none.
 pub(crate) fn read_link_file(layer: &Path) -> Result<Option<LinkName>> {
     let path = layer.join("link");
-    read_small(&path)?.map(|text| LinkName::from_store(text.trim_end(), &path)).transpose()
+    let text = read_small(&path)?.filter(|text| !text.trim_end().is_empty());
+    text.map(|text| LinkName::from_store(text.trim_end(), &path)).transpose()
 }
 
 /// The short names that the layer at `layer` stands on, the nearest first; `None` for a base layer.
@@ -171,11 +172,23 @@ pub(crate) fn make_dir(path: &Path, mode: u32) -> Result<()> {
     }
 }
 
-/// Writes a new small file with mode 0644.
+/// Writes a new small file with mode 0644. One that is there is replaced when it is empty.
 pub(crate) fn write_new(path: &Path, text: &str) -> Result<()> {
-    let mut file = File::options().write(true).create_new(true).mode(0o644).open(path).os("create", path)?;
+    let open = || File::options().write(true).create_new(true).mode(0o644).open(path);
+    let mut file = match open() {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && is_empty(path)? => {
+            std::fs::remove_file(path).os("unlink", path)?;
+            open()
+        }
+        opened => opened,
+    }
+    .os("create", path)?;
     file.set_permissions(Permissions::from_mode(0o644)).os("fchmod", path)?;
     file.write_all(text.as_bytes()).os("write", path)
+}
+
+fn is_empty(path: &Path) -> Result<bool> {
+    Ok(read_small(path)?.is_some_and(|text| text.trim_end().is_empty()))
 }
 
 #[cfg(test)]

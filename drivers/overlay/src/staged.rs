@@ -15,8 +15,9 @@ use storage_core::ids::LayerId;
 use storage_core::mount::{MAX_LOWERS, is_mount_root};
 use storage_core::task::Task;
 
+use crate::chain::lowers;
 use crate::heal::{find_link, make_link};
-use crate::home::{Home, LinkName, make_dir, read_link_file, read_lower_file, write_new};
+use crate::home::{Home, LinkName, make_dir, read_link_file, write_new};
 use crate::options::check_layer_options;
 use crate::part::Part;
 
@@ -79,7 +80,7 @@ impl StagedLayer {
         };
         Part::open(&self.home, &parent.id)?;
         self.origin = Some(PinnedDir::open(self.home.layer(&parent.id))?);
-        write_new(&layer.join("lower"), &lower_on(&self.home, &parent.id)?)?;
+        write_new(&layer.join("lower"), &lower_on(&self.home, parent)?)?;
         self.make_diff_like(&self.home.diff(&parent.id))
     }
 
@@ -141,25 +142,27 @@ impl StagedLayer {
     }
 }
 
-/// What the `lower` file of a layer on `parent` says.
-fn lower_on(home: &Home, parent: &LayerId) -> Result<String> {
-    let path = home.layer(parent);
+/// What the `lower` file of a layer on `parent` says. The new layer must also be shown as a lower one among others, so what
+/// is below it leaves room for itself.
+fn lower_on(home: &Home, parent: &LayerRef) -> Result<String> {
+    let path = home.layer(&parent.id);
     let link = match read_link_file(&path)? {
         Some(link) => link,
-        None => find_link(home, parent)?.ok_or_else(|| {
+        None => find_link(home, &parent.id)?.ok_or_else(|| {
             Error::new(Kind::Corrupt, "begin layer")
                 .at(path.join("link"))
-                .detail(format!("layer {parent} has lost its short name"))
+                .detail(format!("layer {} has lost its short name", parent.id))
                 .remedy("`lamina repair` makes a new one")
         })?,
     };
-    let below = read_lower_file(&path)?.unwrap_or_default();
-    if below.len() >= MAX_LOWERS {
+    let below = lowers(home, parent)?;
+    if below.len() + 1 >= MAX_LOWERS {
         return Err(Error::new(Kind::NotSupported, "begin layer")
             .at(path)
             .detail(format!("max depth exceeded: the kernel stacks {MAX_LOWERS} layers")));
     }
-    let names: Vec<_> = std::iter::once(&link).chain(&below).map(|link| format!("l/{}", link.as_str())).collect();
+    let links = std::iter::once(&link).chain(below.iter().map(|step| &step.link));
+    let names: Vec<_> = links.map(|link| format!("l/{}", link.as_str())).collect();
     Ok(names.join(":"))
 }
 

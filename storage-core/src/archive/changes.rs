@@ -2,8 +2,9 @@
 //!
 //! Two entries are equal when type, mode, owner, group and device number are, for anything but a directory also size and
 //! modification time to the nanosecond, for a link its target, and the extended attributes `security.capability` and
-//! `user.*` (those of the overlay filesystem don't count). Contents are not read. A directory is reported, as modified,
-//! also when only something in it changed.
+//! `user.*` (those of the overlay filesystem don't count). A file of several names that has not as many as before differs
+//! too, so that all names of a file are told when it got one more, and their archive says that they are one file. Contents
+//! are not read. A directory is reported, as modified, also when only something in it changed.
 
 use std::cmp::Ordering;
 use std::ffi::{CString, OsStr, OsString};
@@ -150,6 +151,9 @@ fn same(new: &Side<'_>, old: &Side<'_>, name: &OsStr, path: &[u8]) -> Result<boo
     }
     let content = |stat: &Stat| (stat.st_size, stat.st_mtime, stat.st_mtime_nsec);
     if !new.kind().is_dir() && content(one) != content(other) {
+        return Ok(false);
+    }
+    if !new.kind().is_dir() && one.st_nlink > 1 && one.st_nlink != other.st_nlink {
         return Ok(false);
     }
     let call = |side: &Side<'_>| rustix::fs::readlinkat(side.dir, name, Vec::new());

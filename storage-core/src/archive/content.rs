@@ -1,13 +1,15 @@
 //! Whether a file has the same bytes in two trees, for where attributes don't tell.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::archive::names;
-use crate::error::{Kind, OsContext, Result};
-use crate::fs::beneath::{self, Links};
+use rustix::io::Errno;
+
+use crate::archive::{names, walk};
+use crate::error::{OsContext, Result};
 use crate::task::Task;
 
 const BUFFER: usize = 64 * 1024;
@@ -16,12 +18,12 @@ const BUFFER: usize = 64 * 1024;
 /// no regular one, has no content to differ.
 pub fn same_content(new: BorrowedFd<'_>, old: Option<BorrowedFd<'_>>, path: &Path, task: &Task) -> Result<bool> {
     let clean = names::clean(path.as_os_str().as_bytes())?;
-    let clean = Path::new(names::os(&clean));
-    let open = |root: BorrowedFd<'_>| match beneath::open_file(root, clean, Links::Refuse) {
+    let (dir, name) = names::split(&clean);
+    let open_one = |root: BorrowedFd<'_>| walk::open_file(walk::open_path(root, dir)?.as_fd(), names::os(name));
+    let open = |root: BorrowedFd<'_>| match open_one(root).map(File::from) {
         Ok(file) if file.metadata().os("fstat", path)?.is_file() => Ok(Some(BufReader::with_capacity(BUFFER, file))),
-        Ok(_) => Ok(None),
-        Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Escape) => Ok(None),
-        Err(error) => Err(error),
+        Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO) => Ok(None),
+        Err(errno) => Err(errno).os("openat", path),
     };
     let (Some(mut new), Some(mut old)) = (open(new)?, old.map(open).transpose()?.flatten()) else { return Ok(true) };
     loop {
@@ -42,8 +44,6 @@ pub fn same_content(new: BorrowedFd<'_>, old: Option<BorrowedFd<'_>>, path: &Pat
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs::File;
-    use std::os::fd::AsFd;
 
     #[test]
     fn files_are_the_same_only_to_the_last_byte() {

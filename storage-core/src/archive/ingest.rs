@@ -13,7 +13,7 @@ use crate::archive::extract::{Extractor, Placed};
 use crate::archive::feed::{self, BUFFERS, Fodder};
 use crate::archive::names;
 use crate::archive::tar::{Entry, EntryKind, Reader, bad, shown};
-use crate::archive::tar_split::{Checksum, Ledger, Lines, SplitWriter, Spool, rewrite};
+use crate::archive::tar_split::{Checksum, Lines, SplitWriter, Spool, rewrite};
 use crate::error::{Error, Kind, Result};
 use crate::task::Task;
 
@@ -100,8 +100,7 @@ pub struct Ingested {
 pub fn ingest(input: impl Read + Send, root: BorrowedFd<'_>, options: Ingest<'_>, task: &Task) -> Result<Ingested> {
     let Ingest { whiteouts, tar_split, ignore_chown_errors, in_user_ns, ending } = options;
     let wants_split = tar_split.is_some();
-    let ledger = (wants_split || whiteouts == Whiteouts::Apply).then(Ledger::new);
-    let mut extractor = Extractor::new(root, whiteouts, ledger, ignore_chown_errors, in_user_ns);
+    let mut extractor = Extractor::new(root, whiteouts, ignore_chown_errors, in_user_ns);
     let (full, fodder) = mpsc::sync_channel(BUFFERS);
     let (back, empty) = mpsc::channel();
     std::thread::scope(|scope| {
@@ -125,7 +124,7 @@ pub fn ingest(input: impl Read + Send, root: BorrowedFd<'_>, options: Ingest<'_>
         let fed = feeder.join().ok().flatten().ok_or_else(feed::vanished)?;
         let (uids, gids, ledger) = extractor.finish()?;
         if let (Some(mut spool), Some(mut output)) = (spool, tar_split) {
-            match ledger.and_then(Ledger::into_fixes) {
+            match ledger.into_fixes() {
                 None => drop(io::copy(&mut spool, &mut output).map_err(write_failed)?),
                 Some((fixes, saved)) => drop(rewrite(spool, &fixes, saved.as_ref(), &mut output, task)?),
             }

@@ -11,7 +11,7 @@ mod names;
 mod pack;
 pub mod tar;
 pub mod tar_split;
-mod walk;
+pub(crate) mod walk;
 pub mod write;
 
 pub use changes::{Change, ChangeKind, compare, compare_paths};

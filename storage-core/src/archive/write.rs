@@ -29,6 +29,7 @@ impl<W: Write> TarWriter<W> {
     /// Writes the header of an entry. Data of its size must follow when it is a file; sparse maps are not written.
     pub fn entry(&mut self, entry: &Entry) -> Result<()> {
         self.end_entry()?;
+        check_xattrs(entry)?;
         let records = records(entry);
         if !records.is_empty() {
             let name = entry.name.trim_ascii_end().strip_suffix(b"/").unwrap_or(&entry.name);
@@ -212,6 +213,20 @@ fn put_octal(field: &mut [u8], number: u64) {
     let fits = number < 1 << (3 * digits);
     let text = format!("{:0digits$o}", if fits { number } else { 0 });
     field[..digits].copy_from_slice(text.as_bytes());
+}
+
+/// Refuses an attribute whose name would be cut where it is read.
+fn check_xattrs(entry: &Entry) -> Result<()> {
+    match entry.xattrs.iter().find(|(key, _)| key.contains(&b'=')) {
+        None => Ok(()),
+        Some((key, _)) => Err(Error::new(Kind::NotSupported, "write archive")
+            .detail(format!(
+                "the file {:?} has the extended attribute {:?}, whose name can't be written",
+                shown(&entry.name),
+                shown(key)
+            ))
+            .remedy("remove the attribute")),
+    }
 }
 
 /// Refuses a name that would mean something else when the archive is applied.

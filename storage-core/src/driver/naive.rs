@@ -4,15 +4,15 @@ use std::collections::HashSet;
 use std::fmt;
 use std::io::Write;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType};
 
 use super::{Comparison, View};
-use crate::archive::{self, Change, ChangeKind};
+use crate::archive::{self, Change, ChangeKind, walk};
 use crate::error::{OsContext, Result};
 use crate::fs::FileId;
-use crate::fs::beneath::{self, Links};
 use crate::task::Task;
 
 /// Two views, or one and nothing.
@@ -92,7 +92,7 @@ impl Count<'_> {
         }
         let dir = match self.parent.take() {
             Some((path, dir)) if path == parent => dir,
-            _ => beneath::open_dir(self.root, parent, Links::Refuse)?,
+            _ => walk::open_path(self.root, parent.as_os_str().as_bytes()).os("openat2", parent)?,
         };
         let stat = rustix::fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW).os("fstatat", &change.path)?;
         self.parent = Some((parent.to_path_buf(), dir));

@@ -4,7 +4,7 @@
 //! one is opened again by `..` and must be the directory that it was. No link is followed and no mount is entered.
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxAttributes, StatxFlags};
@@ -107,7 +107,23 @@ fn open_below(dir: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<OwnedFd> 
 fn open_checked(dir: BorrowedFd<'_>, name: &OsStr, flags: OFlags) -> rustix::io::Result<OwnedFd> {
     let fd = rustix::fs::openat(dir, name, flags, Mode::empty())?;
     let stat = rustix::fs::statx(&fd, "", AtFlags::EMPTY_PATH, StatxFlags::TYPE)?;
-    if stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) { Err(Errno::XDEV) } else { Ok(fd) }
+    let enters_mount = match is_mount_root(stat.stx_attributes_mask, stat.stx_attributes) {
+        Some(known) => known,
+        // A kernel before 5.8. What can't be told is taken for a mount.
+        None => mount_number(dir).is_none_or(|number| mount_number(fd.as_fd()) != Some(number)),
+    };
+    if enters_mount { Err(Errno::XDEV) } else { Ok(fd) }
+}
+
+/// Whether `statx` says that something is the root of a mount; kernels before 5.8 don't say.
+fn is_mount_root(known: StatxAttributes, attributes: StatxAttributes) -> Option<bool> {
+    known.contains(StatxAttributes::MOUNT_ROOT).then(|| attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
+/// The number of the mount that a descriptor is on, as every kernel tells it.
+fn mount_number(fd: BorrowedFd<'_>) -> Option<u64> {
+    let info = std::fs::read_to_string(format!("/proc/thread-self/fdinfo/{}", fd.as_raw_fd())).ok()?;
+    info.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok())
 }
 
 /// The names and types in a directory, in the filesystem's order.
@@ -128,4 +144,37 @@ pub fn entries(dir: BorrowedFd<'_>, path: &Path) -> Result<Vec<(OsString, FileTy
 pub(crate) fn open_root(path: &Path) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     rustix::fs::open(path, flags, Mode::empty()).os("open(directory)", path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(path: &str) -> std::fs::File {
+        std::fs::File::open(path).expect("open")
+    }
+
+    #[test]
+    fn a_kernel_that_says_nothing_of_mount_roots_is_not_taken_to_say_no() {
+        let root = StatxAttributes::MOUNT_ROOT;
+        assert_eq!(is_mount_root(StatxAttributes::empty(), StatxAttributes::empty()), None);
+        assert_eq!(is_mount_root(root, StatxAttributes::empty()), Some(false));
+        assert_eq!(is_mount_root(root, root), Some(true));
+    }
+
+    #[test]
+    fn the_numbers_of_mounts_tell_them_apart() {
+        let number = |path| mount_number(open(path).as_fd());
+        assert!(number("/proc").is_some());
+        assert_eq!(number("/proc"), number("/proc/self"));
+        assert_ne!(number("/proc"), number("/"));
+    }
+
+    #[test]
+    fn without_openat2_a_mount_is_not_entered_either() {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let below = |dir, name: &str| open_checked(open(dir).as_fd(), OsStr::new(name), flags).map(drop);
+        assert_eq!(below("/", "proc"), Err(Errno::XDEV));
+        assert_eq!(below("/proc", "sys"), Ok(()));
+    }
 }

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 pub struct MountInfo {
     /// The kernel's number of the mount; it is used again after the mount is gone.
     pub id: u64,
+    /// Which directory of its filesystem is mounted.
+    pub root: PathBuf,
     /// Where it is mounted.
     pub mount_point: PathBuf,
     /// The type of its filesystem.
@@ -26,9 +28,11 @@ fn parse_line(line: &[u8]) -> Option<MountInfo> {
     let fields: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
     let dash = fields.iter().position(|field| *field == b"-")?;
     let text = |field: &[u8]| String::from_utf8_lossy(field).into_owned();
+    let path = |field: &[u8]| PathBuf::from(OsString::from_vec(unescape(field)));
     Some(MountInfo {
         id: std::str::from_utf8(fields.first()?).ok()?.parse().ok()?,
-        mount_point: PathBuf::from(OsString::from_vec(unescape(fields.get(4)?))),
+        root: path(fields.get(3)?),
+        mount_point: path(fields.get(4)?),
         filesystem: text(fields.get(dash + 1)?),
         super_options: text(fields.get(dash + 3).copied().unwrap_or_default()),
     })
@@ -57,11 +61,13 @@ mod tests {
 
     #[test]
     fn a_mount_point_with_a_space_and_optional_fields_is_read() {
-        let text = b"36 35 98:0 / /mnt/a\\040b\\134 rw,noatime master:1 shared:2 - overlay overlay rw,lowerdir=l/A\n\
+        let text =
+            b"36 35 98:0 /x\\040y /mnt/a\\040b\\134 rw,noatime master:1 shared:2 - overlay overlay rw,lowerdir=l/A\n\
                      broken line\n37 36 0:5 / /proc rw - proc proc rw\n";
         let mounts = parse_mountinfo(text);
         assert_eq!(mounts.len(), 2, "a line that can't be understood is left out");
         assert_eq!(mounts[0].mount_point, PathBuf::from("/mnt/a b\\"));
+        assert_eq!(mounts[0].root, PathBuf::from("/x y"));
         assert_eq!((mounts[0].id, mounts[0].filesystem.as_str()), (36, "overlay"));
         assert_eq!(mounts[0].super_options, "rw,lowerdir=l/A");
         assert_eq!(mounts[1].filesystem, "proc");

@@ -124,6 +124,23 @@ fn each_kind_of_difference_is_found() {
 }
 
 #[test]
+fn a_new_name_of_an_unchanged_file_stays_a_name_of_it() {
+    let dir = scratch();
+    let at = |name: &str| dir.path().join(name);
+    std::fs::write(at("a").join("f"), "x").unwrap();
+    std::fs::write(at("a").join("other"), "x").unwrap();
+    copy(&at("a"), &at("b"));
+    copy(&at("a"), &at("c"));
+    std::fs::hard_link(at("b").join("f"), at("b").join("g")).unwrap();
+    assert_eq!(changes(&at("b"), &at("a")), ["C /f", "A /g"]);
+    let archive = packed(&at("b"), Some(&at("a")), &mut || Ok(())).unwrap();
+    round_trip(&archive, &at("c"), Whiteouts::Apply);
+    assert_same(&picture(&at("b")), &picture(&at("c")), "applied");
+    // Less names than before are no change of the file.
+    assert_eq!(changes(&at("a"), &at("b")), ["D /g"]);
+}
+
+#[test]
 fn packed_changes_applied_to_a_copy_give_the_same_tree() {
     let dir = scratch();
     let at = |name: &str| dir.path().join(name);

@@ -211,6 +211,48 @@ fn overlay_whiteouts_become_devices_and_attributes() {
 }
 
 #[test]
+fn a_directory_in_place_of_anything_else_hides_lower_ones_too() {
+    let dir = scratch();
+    let root = dir.path().join("a");
+    std::fs::write(root.join("before"), "x").unwrap();
+    std::fs::create_dir(root.join("stays")).unwrap();
+    let members = [Regular("f", "x"), Dir("f/"), Symlink("s", "stays"), Dir("s/"), Dir("before/"), Dir("stays/")];
+    ingest_bytes(&archive(&members), &root, OVERLAY).unwrap();
+    for (name, opaque) in [("f", true), ("s", true), ("before", true), ("stays", false)] {
+        assert_eq!(xattr(&root, name, c"trusted.overlay.opaque").is_some(), opaque, "{name}");
+    }
+}
+
+#[test]
+fn an_opaque_whiteout_removes_what_the_layer_itself_had() {
+    let members = [
+        Dir("o/"),
+        Regular("o/both", "upper"),
+        Regular("o/old/new", "upper"),
+        Regular("o/.wh..wh..opq", ""),
+        Regular("o/after", "upper"),
+    ];
+    for with_split in [true, false] {
+        let dir = scratch();
+        let root = dir.path().join("a");
+        std::fs::create_dir_all(root.join("o/old/deep")).unwrap();
+        for name in ["o/old/deep/f", "o/f", "o/both", "stays"] {
+            std::fs::write(root.join(name), "before").unwrap();
+        }
+        if with_split {
+            round_trip(&archive(&members), &root, OVERLAY);
+        } else {
+            let fd = File::open(&root).unwrap();
+            ingest(&archive(&members)[..], fd.as_fd(), Ingest::new(OVERLAY), &Task::new("ingest")).unwrap();
+        }
+        let names: Vec<_> = picture(&root).into_keys().map(|path| path.to_string_lossy().into_owned()).collect();
+        assert_eq!(names, ["o", "o/after", "o/both", "o/old", "o/old/new", "stays"]);
+        assert_eq!(xattr(&root, "o", c"trusted.overlay.opaque"), Some(b"y".to_vec()));
+        assert_eq!(std::fs::read(root.join("o/both")).unwrap(), b"upper");
+    }
+}
+
+#[test]
 fn applied_whiteouts_remove_what_was_there() {
     let dir = scratch();
     let root = dir.path().join("a");

@@ -8,5 +8,6 @@ mod compression;
 mod extract;
 mod formats;
 mod property;
+mod refusals;
 mod split;
 mod support;

@@ -1,12 +1,14 @@
 //! Comparisons: the same as a walk over both views, at the cost of what changed.
 
 use std::fmt::Write as _;
+use std::os::fd::AsFd;
 
-use storage_core::driver::LayerRef;
+use storage_core::archive;
+use storage_core::driver::{LayerRef, Start};
 use storage_core::mount::Features;
 use storage_core::{Error, Kind, Task};
 
-use crate::harness::{Store, changes, fd_path, kind, shell_in, shell_output, with_store};
+use crate::harness::{Store, chain, changes, fd_path, kind, shell_in, shell_output, with_store};
 
 const BASE: &str = "for d in a b c; do mkdir -p $d/x/y; for i in 1 2 3; do echo $d$i >$d/$i; echo $i >$d/x/$i; \
     echo $d >$d/x/y/$i; done; ln -s 1 $d/link; ln $d/1 $d/hard; mkfifo $d/fifo; done; touch -d @1000000000 $(find . -type f)";
@@ -48,6 +50,7 @@ fn each_kind_of_change_is_told_as_by_a_walk_over_both_views() {
             "rm -r a/x; mkdir a/x; echo 1 >a/x/new",
             &["C /a", "C /a/x", "D /a/x/1", "D /a/x/2", "D /a/x/3", "A /a/x/new", "D /a/x/y"],
         ),
+        ("a new name of a file", "ln a/2 a/new", &["C /a", "C /a/2", "A /a/new"]),
         ("an attribute", "setfattr -n user.k -v v b/x", &["C /b", "C /b/x"]),
         ("an attribute that doesn't count", "setfattr -n trusted.k -v v b/x", &[]),
         ("a link is turned", "ln -sfn 2 c/link", &["C /c", "C /c/link"]),
@@ -96,6 +99,30 @@ fn renamed_directories_and_copies_without_data_are_told_as_they_look() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("t.tar"), bytes).unwrap();
         assert_eq!(shell_output(dir.path(), "tar xf t.tar; cat b/1 d/x/1 moved/2"), "b1\n1\nmore\n2\n");
+    });
+}
+
+#[test]
+fn a_new_name_of_an_unchanged_file_is_one_where_the_changes_are_applied() {
+    with_store(Features::of_kernel(), "", |store| {
+        store.make(&["base"], BASE);
+        let first = store.make(&["first", "base"], "");
+        store.edit(&first, "ln a/2 a/new; ln b/x/1 c/one; ln b/x/1 d");
+        let told = assert_same(store, &first, "new names");
+        assert_eq!(told, ["C /a", "C /a/2", "A /a/new", "C /b", "C /b/x", "C /b/x/1", "C /c", "A /c/one", "A /d"]);
+        let compared = store.compare(&first, first.parent_ref().as_ref()).unwrap();
+        let mut bytes = Vec::new();
+        compared.pack(&mut bytes, &mut || Ok(()), &Task::new("pack")).unwrap();
+        let staged = store.begin(Start::OnParent(first.parent_ref())).unwrap();
+        let root = staged.root().unwrap();
+        archive::ingest(&bytes[..], root.as_fd(), archive::Ingest::new(staged.whiteouts()), &Task::new("apply"))
+            .unwrap();
+        store.commit(staged, "second").unwrap();
+        for name in ["first", "second"] {
+            let view = store.view(&chain(&[name, "base"])).unwrap();
+            let tell = "test a/2 -ef a/new; test b/x/1 -ef c/one; test b/x/1 -ef d; stat -c %h a/2 d; cat a/new d";
+            assert_eq!(shell_output(&fd_path(view.root()), tell), "2\n3\na2\n1\n", "{name}");
+        }
     });
 }
 

@@ -4,6 +4,7 @@
 
 mod compare;
 mod harness;
+mod lost;
 mod mounting;
 mod places;
 mod staging;

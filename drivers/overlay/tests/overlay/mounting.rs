@@ -6,7 +6,7 @@ use storage_core::Kind;
 use storage_core::driver::{Driver, Extent, MountOptions};
 use storage_core::mount::{Features, is_mount_root, mounts_here};
 
-use crate::harness::{chain, kind, shell_in, shell_output, with_store};
+use crate::harness::{Store, chain, kind, shell_in, shell_output, with_store};
 
 fn options(list: &[&str]) -> MountOptions {
     MountOptions { options: list.iter().map(|&option| option.to_owned()).collect(), ..MountOptions::default() }
@@ -161,5 +161,27 @@ fn the_label_reaches_the_kernel() {
             let refused = mounted.expect_err("a kernel without labels can't honour one").to_string();
             assert!(refused.contains("context"), "{refused}");
         }
+    });
+}
+
+#[test]
+fn only_a_bind_of_the_home_is_taken_away_and_whatever_is_mounted_there_is_private() {
+    with_store(Features::of_kernel(), "", |store| {
+        let a = store.make(&["a"], "");
+        let home = store.home.clone();
+        let above = home.parent().unwrap().to_path_buf();
+        let mount_and_retire = |store: &mut Store| {
+            store.mount(&a, &MountOptions::default()).unwrap();
+            assert_eq!(shell_output(&above, "findmnt -no PROPAGATION \"$PWD/overlay\" | tail -n 1"), "private\n");
+            drop(store.unmount(&a, Extent::One).unwrap());
+            store.mounting(Driver::retire).unwrap().any()
+        };
+        assert!(mount_and_retire(store), "the bind that mounting made");
+        assert!(!is_mount_root(&home).unwrap());
+        shell_in(&above, "mount --bind overlay overlay; mount --make-shared overlay");
+        assert!(mount_and_retire(store), "the bind that another made");
+        shell_in(&above, "cp -a overlay other; mount --bind other overlay; mount --make-shared overlay");
+        assert!(!mount_and_retire(store), "another directory is mounted there");
+        assert!(is_mount_root(&home).unwrap());
     });
 }

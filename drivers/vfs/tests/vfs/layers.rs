@@ -130,6 +130,20 @@ fn changes_are_those_between_the_trees() {
 }
 
 #[test]
+fn a_new_name_of_an_unchanged_file_is_told_with_the_file() {
+    let mut store = Store::new(Features::of_kernel());
+    let a = store.make(&["a"], "mkdir d; echo one >d/f; echo two >d/g");
+    let b = store.make(&["b", "a"], "ln d/f n");
+    let mut lines = Vec::new();
+    let mut each = |change: storage_core::archive::Change| {
+        lines.push(change.to_string());
+        Ok(())
+    };
+    store.compare(&b, Some(&a)).changes(&task(), &mut each).unwrap();
+    assert_eq!(lines, ["C /d", "C /d/f", "A /n"]);
+}
+
+#[test]
 fn a_mount_is_the_directory_itself() {
     let mut store = Store::new(Features::of_kernel());
     let a = store.make(&["a"], "echo one >f");

@@ -32,7 +32,7 @@ use parent::Parent;
 pub(crate) struct Extractor<'a> {
     root: BorrowedFd<'a>,
     whiteouts: Whiteouts,
-    ledger: Option<Ledger>,
+    ledger: Ledger,
     ignore_chown_errors: bool,
     in_user_ns: bool,
     /// What the process makes files as; no chown is needed for these.
@@ -53,19 +53,13 @@ pub(crate) enum Placed {
 }
 
 impl<'a> Extractor<'a> {
-    pub(crate) fn new(
-        root: BorrowedFd<'a>,
-        whiteouts: Whiteouts,
-        ledger: Option<Ledger>,
-        ignore_chown_errors: bool,
-        in_user_ns: bool,
-    ) -> Self {
+    pub(crate) fn new(root: BorrowedFd<'a>, whiteouts: Whiteouts, ignore_chown_errors: bool, in_user_ns: bool) -> Self {
         let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         let (uids, gids) = Default::default();
         Extractor {
             root,
             whiteouts,
-            ledger,
+            ledger: Ledger::new(),
             ignore_chown_errors,
             in_user_ns,
             own,
@@ -138,11 +132,10 @@ impl<'a> Extractor<'a> {
         if FileType::from_raw_mode(stat.st_mode).is_dir() {
             return self.drop_foreign_xattrs(entry, name);
         }
-        let hid_lower = stat.st_rdev == 0 && FileType::from_raw_mode(stat.st_mode).is_char_device();
         self.clear(name, task)?;
         rustix::fs::mkdirat(self.here().fd.as_fd(), names::os(name), mode).os("mkdirat", names::os(name))?;
-        if hid_lower && self.whiteouts != Whiteouts::Apply {
-            // The whiteout hid what lower layers have here, and so must the directory.
+        if self.whiteouts != Whiteouts::Apply {
+            // Whatever was here hid what lower layers have here, and so must the directory.
             self.make_opaque(name)?;
         }
         Ok(())
@@ -215,8 +208,8 @@ impl<'a> Extractor<'a> {
     }
 
     fn made(&mut self, name: &[u8]) {
-        if let (Some(ledger), Some(parent)) = (&mut self.ledger, &self.parent) {
-            ledger.made(&names::join(&parent.real, name));
+        if let Some(parent) = &self.parent {
+            self.ledger.made(&names::join(&parent.real, name));
         }
     }
 
@@ -224,23 +217,21 @@ impl<'a> Extractor<'a> {
     /// through a link.
     pub(crate) fn name_line<W: Write>(&mut self, path: &[u8], split: &mut SplitWriter<W>, name: &[u8]) -> Result<()> {
         let through_link = self.parent.as_ref().is_some_and(|parent| parent.through_link);
-        if let Some(ledger) = self.ledger.as_mut().filter(|ledger| !through_link && ledger.may_name(path)) {
+        if !through_link && self.ledger.may_name(path) {
             let position = split.file(name, 0, 0)?;
-            ledger.named(path, position, false);
+            self.ledger.named(path, position, false);
         }
         Ok(())
     }
 
     /// Notes the line that promises the content of a file.
     pub(crate) fn named(&mut self, path: &[u8], position: u32) {
-        if let Some(ledger) = &mut self.ledger {
-            ledger.named(path, position, true);
-        }
+        self.ledger.named(path, position, true);
     }
 
     /// Puts back the times of the last directory, and gives the root its attributes; the owners, the groups, and the
     /// ledger.
-    pub(crate) fn finish(mut self) -> Result<(Vec<u32>, Vec<u32>, Option<Ledger>)> {
+    pub(crate) fn finish(mut self) -> Result<(Vec<u32>, Vec<u32>, Ledger)> {
         self.leave()?;
         if let Some(entry) = &self.root_entry {
             self.file_attributes(self.root, entry, true)?;

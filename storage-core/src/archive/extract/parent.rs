@@ -129,9 +129,7 @@ impl Extractor<'_> {
                 }
                 Err(Errno::NOENT) if make => {
                     fd = make_implied(fd.as_fd(), &part)?;
-                    if let Some(ledger) = &mut self.ledger {
-                        ledger.made(&names::join(&real, &part));
-                    }
+                    self.ledger.made(&names::join(&real, &part));
                 }
                 Err(Errno::NOTDIR | Errno::LOOP) => {
                     let target = match rustix::fs::readlinkat(&fd, names::os(&part), Vec::new()) {

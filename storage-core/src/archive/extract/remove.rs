@@ -42,7 +42,7 @@ impl Extractor<'_> {
 }
 
 struct Removal<'r> {
-    ledger: &'r mut Option<Ledger>,
+    ledger: &'r mut Ledger,
     root: BorrowedFd<'r>,
     /// The real path of what is looked at, from the root.
     path: Vec<u8>,
@@ -61,7 +61,7 @@ impl Removal<'_> {
         let mut dirs = Dirs::new(dir).os("openat", ".")?;
         dirs.enter(names::os(name)).os("openat", names::os(&self.path))?;
         self.empty(&mut dirs, spare)?;
-        self.rmdir(dir, name)
+        self.rmdir(dir, name, spare)
     }
 
     /// Removes all below the current directory of `dirs`, deepest first, without recursion.
@@ -78,7 +78,7 @@ impl Removal<'_> {
                 self.task.step(0, 0)?;
                 if !(spare == Spare::OwnEntries && self.is_own()) {
                     let (_, name) = names::split(&self.path);
-                    self.rmdir(dirs.fd(), name)?;
+                    self.rmdir(dirs.fd(), name, spare)?;
                 }
                 continue;
             };
@@ -99,20 +99,18 @@ impl Removal<'_> {
     }
 
     fn is_own(&self) -> bool {
-        self.ledger.as_ref().is_some_and(|ledger| ledger.has(&self.path))
+        self.ledger.has(&self.path)
     }
 
     fn unlink(&mut self, dir: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
-        if let Some(ledger) = self.ledger {
-            ledger.save(&self.path, dir, name, self.root)?;
-        }
+        self.ledger.save(&self.path, dir, name, self.root)?;
         rustix::fs::unlinkat(dir, names::os(name), AtFlags::empty()).os("unlinkat", names::os(&self.path))
     }
 
-    fn rmdir(&self, dir: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
+    fn rmdir(&self, dir: BorrowedFd<'_>, name: &[u8], spare: Spare) -> Result<()> {
         match rustix::fs::unlinkat(dir, names::os(name), AtFlags::REMOVEDIR) {
             // Something of this archive is still in it.
-            Err(Errno::NOTEMPTY | Errno::EXIST) if self.ledger.is_some() => Ok(()),
+            Err(Errno::NOTEMPTY | Errno::EXIST) if spare == Spare::OwnEntries => Ok(()),
             done => done.os("unlinkat(AT_REMOVEDIR)", names::os(&self.path)),
         }
     }

@@ -10,7 +10,7 @@ use super::parent::{Missing, is_whiteout};
 use crate::archive::ingest::{Whiteouts, refused};
 use crate::archive::names;
 use crate::archive::tar::{Entry, shown};
-use crate::error::{OsContext, Result};
+use crate::error::{Error, Kind, OsContext, Result};
 use crate::fs::beneath::{self, Links};
 use crate::fs::xattr;
 use crate::task::Task;
@@ -35,7 +35,7 @@ impl Extractor<'_> {
         match (self.whiteouts, name == names::OPAQUE) {
             (Whiteouts::Apply, true) => self.clear_foreign(task),
             (Whiteouts::Apply, false) => self.clear(hidden, task),
-            (Whiteouts::Overlay { .. }, true) => self.make_opaque_here(),
+            (Whiteouts::Overlay { .. }, true) => self.hide_all(task),
             (Whiteouts::Overlay { .. }, false) => self.hide(entry, hidden, task),
         }
     }
@@ -60,6 +60,19 @@ impl Extractor<'_> {
             rustix::fs::mknodat(dir, names::os(name), FileType::CharacterDevice, Mode::empty(), 0)
         })?;
         self.owner(entry, hidden)
+    }
+
+    /// Hides what lower layers have in the current directory, and removes what the layer itself had in it before.
+    fn hide_all(&mut self, task: &Task) -> Result<()> {
+        if self.here().real.is_empty() {
+            return Err(Error::new(Kind::NotSupported, "extract archive")
+                .detail(
+                    "the entry \".wh..wh..opq\" hides all of the lower layers: the kernel can't do that at the root",
+                )
+                .remedy("use an archive that deletes each entry of the root, or a driver without overlay"));
+        }
+        self.clear_foreign(task)?;
+        self.make_opaque_here()
     }
 
     fn make_opaque_here(&self) -> Result<()> {

@@ -1,8 +1,13 @@
 //! PAX records: `LENGTH KEY=VALUE\n`, one after the other, in the data of an `x` member.
 
+use std::collections::BTreeMap;
+
 use crate::archive::tar::sparse::{self, PaxSparse};
 use crate::archive::tar::{Time, bad, shown};
 use crate::error::Result;
+
+/// The most extended attributes of one entry: more than a kernel lists for a file.
+const MOST_XATTRS: usize = 4096;
 
 /// What the records of one entry say. Fields that no record names stay as the header has them.
 #[derive(Debug, Default)]
@@ -14,7 +19,7 @@ pub(super) struct Records {
     pub(super) gid: Option<u32>,
     pub(super) mtime: Option<Time>,
     pub(super) atime: Option<Time>,
-    pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(super) xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(super) sparse: PaxSparse,
 }
 
@@ -49,8 +54,10 @@ impl Records {
                     if name.is_empty() || name.contains(&0) {
                         return Err(wrong());
                     }
-                    self.xattrs.retain(|(earlier, _)| earlier != name);
-                    self.xattrs.push((name.to_vec(), value.to_vec()));
+                    self.xattrs.insert(name.to_vec(), value.to_vec());
+                    if self.xattrs.len() > MOST_XATTRS {
+                        return Err(bad(format!("an entry has more than {MOST_XATTRS} extended attributes")));
+                    }
                 } else if let Some(name) = key.strip_prefix(b"GNU.sparse.") {
                     self.sparse.take(name, value)?;
                 }
@@ -131,8 +138,22 @@ mod tests {
         let mut records = Records::default();
         records.parse(b"13 path=a\nb=\n27 SCHILY.xattr.user.x=\0\n=\n22 mtime=1.1234567899\n").expect("right");
         assert_eq!(records.path.as_deref(), Some(&b"a\nb="[..]));
-        assert_eq!(records.xattrs, [(b"user.x".to_vec(), b"\0\n=".to_vec())]);
+        assert_eq!(records.xattrs, BTreeMap::from([(b"user.x".to_vec(), b"\0\n=".to_vec())]));
         assert_eq!(records.mtime, Some(Time { seconds: 1, nanos: 123_456_789 }));
+    }
+
+    #[test]
+    fn attributes_are_limited_and_the_later_one_of_a_name_wins() {
+        let mut data = Vec::new();
+        for index in 0..MOST_XATTRS {
+            data.extend_from_slice(format!("28 SCHILY.xattr.user.{index:04}=x\n").as_bytes());
+        }
+        data.extend_from_slice(b"28 SCHILY.xattr.user.0007=y\n");
+        let mut records = Records::default();
+        records.parse(&data).expect("as many as may be");
+        assert_eq!(records.xattrs.get(&b"user.0007"[..]).map(Vec::as_slice), Some(&b"y"[..]));
+        data.extend_from_slice(b"27 SCHILY.xattr.user.more=\n");
+        assert!(Records::default().parse(&data).is_err(), "one more");
     }
 
     #[test]

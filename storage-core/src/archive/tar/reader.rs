@@ -161,14 +161,14 @@ impl<R: BufRead> Reader<R> {
             name,
             link: records.link.or(link).unwrap_or_else(|| header.link().to_vec()),
             mode: header.mode()?,
-            uid: records.uid.map_or_else(|| header.uid(), Ok)?,
-            gid: records.gid.map_or_else(|| header.gid(), Ok)?,
+            uid: records.uid.map_or_else(|| header.uid(), Ok).and_then(owner)?,
+            gid: records.gid.map_or_else(|| header.gid(), Ok).and_then(owner)?,
             size,
             stored: self.remaining,
             mtime: records.mtime.map_or_else(|| header.mtime().map(|seconds| Time { seconds, nanos: 0 }), Ok)?,
             atime: records.atime,
             device,
-            xattrs: records.xattrs,
+            xattrs: records.xattrs.into_iter().collect(),
             sparse: sparse.map(|(map, _)| map),
         })
     }
@@ -296,6 +296,11 @@ fn global(name: Vec<u8>) -> Entry {
         xattrs: Vec::new(),
         sparse: None,
     }
+}
+
+/// Refuses the number that means "no change" to the kernel.
+fn owner(id: u32) -> Result<u32> {
+    if id == u32::MAX { Err(bad(format!("{id} can't be an owner"))) } else { Ok(id) }
 }
 
 fn kind(flag: u8, name: &[u8]) -> Result<EntryKind> {
