@@ -8,7 +8,7 @@ use storage_core::driver::{
     Shared, Staged, Swept, Trash, View,
 };
 use storage_core::error::{Error, Kind, OsContext, Result};
-use storage_core::fs::FileId;
+use storage_core::fs::lasting_identity;
 use storage_core::fs::tempdir::Trashed;
 use storage_core::ids::LayerId;
 use storage_core::mount::{Features, filesystem_type, in_user_namespace, is_mount_root};
@@ -20,7 +20,7 @@ use crate::home::Home;
 use crate::options::Options;
 use crate::part::Part;
 use crate::private_home;
-use crate::staged::StagedLayer;
+use crate::staged::{StagedLayer, open_directory};
 use crate::survey::{Support, examine, remember};
 use crate::view::{self, Way};
 
@@ -51,9 +51,7 @@ impl Overlay {
 
     fn identity_of(&self, id: &LayerId) -> Result<String> {
         let diff = self.home.diff(id);
-        let found = FileId::of_path(&diff)?;
-        let missing = || Error::new(Kind::NotFound, "look at layer").at(&diff).detail("the layer has no place");
-        found.map(|found| found.to_string()).ok_or_else(missing)
+        lasting_identity(open_directory(&diff)?, &diff)
     }
 
     fn has_no_changes(&self, layer: &LayerRef) -> Result<bool> {

@@ -10,7 +10,7 @@ use storage_core::driver::{Exclusive, LayerRef, Pin, PinnedDir, Plan, Staged, St
 use storage_core::error::{Error, Kind, OsContext, Result};
 use storage_core::fs::copy::{Side, copy_tree};
 use storage_core::fs::tempdir::Trashed;
-use storage_core::fs::{FileId, TempDir};
+use storage_core::fs::{TempDir, lasting_identity};
 use storage_core::ids::LayerId;
 use storage_core::mount::{MAX_LOWERS, is_mount_root};
 use storage_core::task::Task;
@@ -187,7 +187,7 @@ impl Staged for StagedLayer {
 
     fn identity(&self) -> Result<String> {
         let diff = self.diff();
-        Ok(FileId::of_fd(self.root()?, &diff)?.to_string())
+        lasting_identity(self.root()?, &diff)
     }
 
     fn commit(&mut self, _held: &mut Exclusive<'_>, id: &LayerId) -> Result<()> {
@@ -202,7 +202,7 @@ impl Staged for StagedLayer {
     }
 }
 
-fn open_directory(path: &Path) -> Result<OwnedFd> {
+pub(crate) fn open_directory(path: &Path) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty()).os("open(directory)", path)
 }

@@ -1,14 +1,14 @@
 //! The trait, put together from what stands beside this file.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use storage_core::driver::{
     Capabilities, Comparison, Detached, Driver, Exclusive, Extent, LayerRef, MountOptions, Mounting, Naive, Plan,
     Request, Shared, Staged, Swept, Trash, View,
 };
-use storage_core::error::{Error, Kind, OsContext, Result};
-use storage_core::fs::FileId;
+use storage_core::error::{OsContext, Result};
+use storage_core::fs::lasting_identity;
 use storage_core::fs::probe::has_reflink;
 use storage_core::fs::tempdir::Trashed;
 use storage_core::ids::LayerId;
@@ -16,7 +16,7 @@ use storage_core::mount::{Features, filesystem_type};
 use storage_core::task::Task;
 
 use crate::home::Home;
-use crate::staged::StagedTree;
+use crate::staged::{StagedTree, open_directory};
 use crate::{mounting, options, survey, view};
 
 /// The driver, open on its home.
@@ -51,8 +51,7 @@ impl Vfs {
 
     pub(crate) fn identity_of(&self, id: &LayerId) -> Result<String> {
         let path = self.home.layer(id);
-        let found = FileId::of_path(&path)?;
-        found.map(|found| found.to_string()).ok_or_else(|| no_place(&path))
+        lasting_identity(open_directory(&path)?, &path)
     }
 
     pub(crate) fn is_empty_base(&self, layer: &LayerRef) -> Result<bool> {
@@ -153,8 +152,4 @@ impl Driver for Vfs {
         let (reclaimed, left) = self.home.tempdirs().sweep(deadline, task)?;
         Ok(Swept { reclaimed, left })
     }
-}
-
-fn no_place(path: &Path) -> Error {
-    Error::new(Kind::NotFound, "look at layer").at(path).detail("the layer has no place")
 }

@@ -1,7 +1,7 @@
 //! A layer in the making: a copy of its parent.
 
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
@@ -10,7 +10,7 @@ use storage_core::driver::{Exclusive, Pin, PinnedDir, Plan, Staged, Start, Trash
 use storage_core::error::{Error, Kind, OsContext, Result};
 use storage_core::fs::copy::{Side, copy_tree};
 use storage_core::fs::tempdir::Trashed;
-use storage_core::fs::{FileId, TempDir};
+use storage_core::fs::{TempDir, lasting_identity};
 use storage_core::ids::LayerId;
 use storage_core::task::Task;
 
@@ -101,9 +101,7 @@ impl Staged for StagedTree {
     }
 
     fn identity(&self) -> Result<String> {
-        let tree = self.tree();
-        let metadata = std::fs::symlink_metadata(&tree).os("lstat", &tree)?;
-        Ok(FileId { dev: metadata.dev(), ino: metadata.ino() }.to_string())
+        lasting_identity(self.root()?, &self.tree())
     }
 
     fn commit(&mut self, _held: &mut Exclusive<'_>, id: &LayerId) -> Result<()> {
@@ -118,7 +116,7 @@ impl Staged for StagedTree {
     }
 }
 
-fn open_directory(path: &Path) -> Result<OwnedFd> {
+pub(crate) fn open_directory(path: &Path) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty()).os("open(directory)", path)
 }

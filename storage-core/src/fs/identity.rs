@@ -6,6 +6,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::sys::stat::FileStat;
+use rustix::fs::{AtFlags, StatxFlags};
+use rustix::io::Errno;
 
 use crate::error::{OsContext, Result};
 
@@ -44,8 +46,50 @@ impl FileId {
     }
 }
 
+/// What tells a directory from every other one of its filesystem, also after a reboot, which may give the filesystem another
+/// device number: the inode, and the time of birth where the filesystem keeps one.
+pub fn lasting_identity(fd: impl AsFd, path: &Path) -> Result<String> {
+    let wanted = StatxFlags::INO | StatxFlags::BTIME;
+    let stat = match rustix::fs::statx(&fd, "", AtFlags::EMPTY_PATH, wanted) {
+        // A seccomp filter that doesn't know the call.
+        Err(Errno::NOSYS | Errno::PERM) => return Ok(FileId::of_fd(fd, path)?.ino.to_string()),
+        stat => stat.os("statx", path)?,
+    };
+    if stat.stx_mask & StatxFlags::BTIME.bits() == 0 {
+        return Ok(stat.stx_ino.to_string());
+    }
+    let birth = stat.stx_btime;
+    Ok(format!("{}:{}.{:09}", stat.stx_ino, birth.tv_sec, birth.tv_nsec))
+}
+
 impl std::fmt::Display for FileId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}:{}", self.dev, self.ino)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+
+    #[test]
+    fn a_lasting_identity_follows_the_directory_and_names_no_device() {
+        let dir = tempfile::tempdir().expect("dir");
+        let make = |name: &str| {
+            let path = dir.path().join(name);
+            std::fs::create_dir(&path).expect("mkdir");
+            path
+        };
+        let tell = |path: &Path| lasting_identity(File::open(path).expect("open"), path).expect("statx");
+        let (one, other) = (make("one"), make("other"));
+        let first = tell(&one);
+        assert_ne!(first, tell(&other));
+        std::fs::write(one.join("f"), "x").expect("write");
+        let moved = dir.path().join("moved");
+        crate::fs::atomic::rename_over(&one, &moved).expect("rename");
+        assert_eq!(tell(&moved), first, "what changes in it or where it lies doesn't matter");
+        let inode = std::fs::metadata(&moved).expect("stat").ino().to_string();
+        assert_eq!(first.split(':').next(), Some(inode.as_str()));
     }
 }

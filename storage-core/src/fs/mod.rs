@@ -11,7 +11,7 @@ pub mod tempdir;
 mod usage;
 pub mod xattr;
 
-pub use identity::FileId;
+pub use identity::{FileId, lasting_identity};
 pub use ladder::{Ladder, entries};
 pub use tempdir::{TempDir, TempDirs};
 pub use usage::{Usage, usage};

@@ -187,3 +187,17 @@ pub(crate) fn changes(comparison: &dyn Comparison) -> Vec<String> {
 pub(crate) fn kind<T>(result: Result<T>) -> Option<Kind> {
     result.err().map(|error: Error| error.kind())
 }
+
+/// Whether nothing is left in staging and trash that nobody holds.
+pub(crate) fn is_clean(store: &Store) -> bool {
+    let soon = std::time::Instant::now() + std::time::Duration::from_mins(1);
+    // Between the fork and the exec of a shell that another test starts, its child holds this one's locks too.
+    (0..500).any(|_| {
+        store.driver.sweep(soon, &Task::new("sweep")).unwrap();
+        let clean = std::fs::read_dir(store.home.join("tempdirs")).unwrap().count() == 0;
+        if !clean {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        clean
+    })
+}

@@ -6,24 +6,10 @@ use storage_core::driver::{Driver, Extent, MountOptions, Start};
 use storage_core::mount::Features;
 use storage_core::{Cancel, Task};
 
-use crate::harness::{Store, chain, changes, fd_path, id, kind, shell_in, shell_output, with_store};
+use crate::harness::{Store, chain, changes, fd_path, id, is_clean, kind, shell_in, shell_output, with_store};
 
 fn task() -> Task {
     Task::new("test")
-}
-
-/// Whether nothing is left in staging and trash that nobody holds.
-fn is_clean(store: &Store) -> bool {
-    let soon = std::time::Instant::now() + std::time::Duration::from_mins(1);
-    // Between the fork and the exec of a shell that another test starts, its child holds this one's locks too.
-    (0..500).any(|_| {
-        store.driver.sweep(soon, &task()).unwrap();
-        let clean = std::fs::read_dir(store.home.join("tempdirs")).unwrap().count() == 0;
-        if !clean {
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
-        clean
-    })
 }
 
 #[test]
