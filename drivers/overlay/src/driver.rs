@@ -8,8 +8,8 @@ use storage_core::driver::{
     Shared, Staged, Swept, Trash, View,
 };
 use storage_core::error::{Error, Kind, OsContext, Result};
-use storage_core::fs::lasting_identity;
 use storage_core::fs::tempdir::Trashed;
+use storage_core::fs::{lasting_identity, open_directory};
 use storage_core::ids::LayerId;
 use storage_core::mount::{Features, filesystem_type, in_user_namespace, is_mount_root};
 use storage_core::task::Task;
@@ -20,7 +20,7 @@ use crate::home::Home;
 use crate::options::Options;
 use crate::part::Part;
 use crate::private_home;
-use crate::staged::{StagedLayer, open_directory};
+use crate::staged::StagedLayer;
 use crate::survey::{Support, examine, remember};
 use crate::view::{self, Way};
 

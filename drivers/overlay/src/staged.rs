@@ -4,13 +4,12 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
 use storage_core::archive::Whiteouts;
 use storage_core::driver::{Exclusive, LayerRef, Pin, PinnedDir, Plan, Staged, Start, Trash};
 use storage_core::error::{Error, Kind, OsContext, Result};
 use storage_core::fs::copy::{Side, copy_tree};
 use storage_core::fs::tempdir::Trashed;
-use storage_core::fs::{TempDir, lasting_identity};
+use storage_core::fs::{TempDir, lasting_identity, open_directory};
 use storage_core::ids::LayerId;
 use storage_core::mount::{MAX_LOWERS, is_mount_root};
 use storage_core::task::Task;
@@ -200,9 +199,4 @@ impl Staged for StagedLayer {
         self.origin = None;
         Ok(Box::new(former))
     }
-}
-
-pub(crate) fn open_directory(path: &Path) -> Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty()).os("open(directory)", path)
 }

@@ -8,15 +8,15 @@ use storage_core::driver::{
     Request, Shared, Staged, Swept, Trash, View,
 };
 use storage_core::error::{OsContext, Result};
-use storage_core::fs::lasting_identity;
 use storage_core::fs::probe::has_reflink;
 use storage_core::fs::tempdir::Trashed;
+use storage_core::fs::{lasting_identity, open_directory};
 use storage_core::ids::LayerId;
 use storage_core::mount::{Features, filesystem_type};
 use storage_core::task::Task;
 
 use crate::home::Home;
-use crate::staged::{StagedTree, open_directory};
+use crate::staged::StagedTree;
 use crate::{mounting, options, survey, view};
 
 /// The driver, open on its home.

@@ -2,15 +2,14 @@
 
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use rustix::fs::{Mode, OFlags};
 use storage_core::archive::Whiteouts;
 use storage_core::driver::{Exclusive, Pin, PinnedDir, Plan, Staged, Start, Trash};
 use storage_core::error::{Error, Kind, OsContext, Result};
 use storage_core::fs::copy::{Side, copy_tree};
 use storage_core::fs::tempdir::Trashed;
-use storage_core::fs::{TempDir, lasting_identity};
+use storage_core::fs::{TempDir, lasting_identity, open_directory};
 use storage_core::ids::LayerId;
 use storage_core::task::Task;
 
@@ -114,9 +113,4 @@ impl Staged for StagedTree {
         self.origin = None;
         Ok(Box::new(former))
     }
-}
-
-pub(crate) fn open_directory(path: &Path) -> Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty()).os("open(directory)", path)
 }

@@ -186,21 +186,7 @@ fn describe(path: &[u8], stat: &Stat) -> Option<Entry> {
 
 /// An empty file of no particular time: equal changes give equal archives.
 fn whiteout(name: Vec<u8>) -> Entry {
-    Entry {
-        kind: EntryKind::Regular,
-        name,
-        link: Vec::new(),
-        mode: 0,
-        uid: 0,
-        gid: 0,
-        size: 0,
-        stored: 0,
-        mtime: Time::default(),
-        atime: None,
-        device: (0, 0),
-        xattrs: Vec::new(),
-        sparse: None,
-    }
+    Entry::bare(EntryKind::Regular, name)
 }
 
 fn xattrs(dir: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<Vec<(Vec<u8>, Vec<u8>)>> {

@@ -140,8 +140,8 @@ pub fn entries(dir: BorrowedFd<'_>, path: &Path) -> Result<Vec<(OsString, FileTy
     Ok(found)
 }
 
-/// Opens the directory at `path` for a ladder, not through a final link.
-pub(crate) fn open_root(path: &Path) -> Result<OwnedFd> {
+/// Opens the directory at `path` for reading and as the base of other calls; a final link is not followed.
+pub fn open_directory(path: &Path) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     rustix::fs::open(path, flags, Mode::empty()).os("open(directory)", path)
 }

@@ -12,6 +12,6 @@ mod usage;
 pub mod xattr;
 
 pub use identity::{FileId, lasting_identity};
-pub use ladder::{Ladder, entries};
+pub use ladder::{Ladder, entries, open_directory};
 pub use tempdir::{TempDir, TempDirs};
 pub use usage::{Usage, usage};

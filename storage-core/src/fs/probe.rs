@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 
-use super::ladder::{entries, open_root};
+use super::ladder::{entries, open_directory};
 use crate::error::{OsContext, Result};
 
 /// The nearest existing directory on the way up from `path`, itself included.
@@ -32,7 +32,7 @@ pub fn has_reflink(dir: &Path) -> bool {
 
 /// Whether the filesystem tells the types of directory entries, by those of `dir`, which must not be empty.
 pub fn has_d_type(dir: &Path) -> Result<bool> {
-    let fd = open_root(dir)?;
+    let fd = open_directory(dir)?;
     let mut all = true;
     for (name, kind) in entries(std::os::fd::AsFd::as_fd(&fd), dir)? {
         let stat = rustix::fs::statat(&fd, &name, AtFlags::SYMLINK_NOFOLLOW).os("fstatat", dir.join(&name))?;

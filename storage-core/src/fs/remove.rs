@@ -179,7 +179,7 @@ mod tests {
         std::fs::create_dir(&kept).expect("mkdir");
         std::fs::write(kept.join("f"), "x").expect("write");
         symlink(&kept, tree.join("link")).expect("symlink");
-        let mut below = super::super::ladder::open_root(&tree).expect("open");
+        let mut below = super::super::ladder::open_directory(&tree).expect("open");
         for _ in 0..2000 {
             rustix::fs::mkdirat(&below, "deep", Mode::RWXU).expect("mkdir");
             let flags = OFlags::RDONLY | OFlags::DIRECTORY;

@@ -75,7 +75,7 @@ mod tests {
         std::fs::write(dir.path().join("a"), [0_u8; 1000]).expect("write");
         std::fs::hard_link(dir.path().join("a"), dir.path().join("d/b")).expect("link");
         std::fs::write(dir.path().join("d/c"), [0_u8; 24]).expect("write");
-        let root = super::super::ladder::open_root(dir.path()).expect("open");
+        let root = super::super::ladder::open_directory(dir.path()).expect("open");
         let usage = usage(root, dir.path(), &Task::new("t")).expect("usage");
         assert_eq!(usage, Usage { bytes: 1024, inodes: 4 });
     }

@@ -69,3 +69,24 @@ pub struct Entry {
     /// Where the data of a sparse file goes.
     pub sparse: Option<Vec<Extent>>,
 }
+
+impl Entry {
+    /// An entry that says no more than what it is and its name: nobody's, empty, of no particular time.
+    pub(crate) fn bare(kind: EntryKind, name: Vec<u8>) -> Self {
+        Entry {
+            kind,
+            name,
+            link: Vec::new(),
+            mode: 0,
+            uid: 0,
+            gid: 0,
+            size: 0,
+            stored: 0,
+            mtime: Time::default(),
+            atime: None,
+            device: (0, 0),
+            xattrs: Vec::new(),
+            sparse: None,
+        }
+    }
+}

@@ -281,21 +281,7 @@ fn fill<R: BufRead>(input: &mut R) -> io::Result<&[u8]> {
 }
 
 fn global(name: Vec<u8>) -> Entry {
-    Entry {
-        kind: EntryKind::Global,
-        name,
-        link: Vec::new(),
-        mode: 0,
-        uid: 0,
-        gid: 0,
-        size: 0,
-        stored: 0,
-        mtime: Time::default(),
-        atime: None,
-        device: (0, 0),
-        xattrs: Vec::new(),
-        sparse: None,
-    }
+    Entry::bare(EntryKind::Global, name)
 }
 
 /// Refuses the number that means "no change" to the kernel.

@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::process::Command;
 
 fn side(path: &Path) -> Side<'_> {
-    Side { root: super::super::ladder::open_root(path).expect("open"), path }
+    Side { root: super::super::ladder::open_directory(path).expect("open"), path }
 }
 
 /// A tree with one of everything that a copy could get wrong.
