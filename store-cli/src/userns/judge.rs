@@ -88,6 +88,8 @@ fn identity(found: &FileStat) -> Identity {
 mod tests {
     use super::*;
 
+    type Spoil = fn(&mut Facts);
+
     fn pause_process() -> Facts {
         Facts {
             own_uid: 7,
@@ -105,7 +107,7 @@ mod tests {
     #[test]
     fn only_a_pause_process_of_the_user_is_joined() {
         assert_eq!(pause_process().judge(), Ok(()));
-        let spoilt: [(&str, fn(&mut Facts)); 6] = [
+        let spoilt: [(&str, Spoil); 6] = [
             ("is user 0's", |facts| facts.its_uid = Some(0)),
             ("is somebody's", |facts| facts.its_uid = None),
             ("no user namespace", |facts| facts.its_user = facts.own_user),
