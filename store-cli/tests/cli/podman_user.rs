@@ -162,8 +162,12 @@ fn what_is_no_pause_process_of_the_users_is_not_joined() {
 const CONTAINER: &str = "mkdir -p root ../run/libpod/tmp
     unshare -Urm sh -euc 'mount -t tmpfs tmpfs root; mkdir root/usr; mount --rbind /usr root/usr
         for name in bin lib lib64; do [ ! -e /$name ] || ln -s usr/$name root/$name; done
-        exec chroot root sleep 60' & child=$!
-    while [ \"$(cat /proc/$child/comm)\" != sleep ]; do sleep 0.05; done
+        exec chroot root /usr/bin/sleep 60' & child=$!
+    tries=0
+    until [ \"$(cat /proc/$child/comm)\" = sleep ]; do
+        tries=$((tries + 1)); [ $tries -lt 200 ] || { kill $child; exit 9; }
+        sleep 0.05
+    done
     echo $child >../run/libpod/tmp/pause.pid
     code=0; lamina --debug unshare id -u || code=$?
     kill $child; exit $code";
@@ -178,7 +182,9 @@ fn a_container_whose_number_podman_once_had_is_not_joined() {
 
 #[test]
 fn helpers_that_fail_leave_one_id() {
-    let Some(account) = with_layer("helpers_that_fail_leave_one_id") else { return };
+    let test = "helpers_that_fail_leave_one_id";
+    let Some(_) = need(test, "newuidmap") else { return };
+    let Some(account) = with_layer(test) else { return };
     let maps = "lamina --debug unshare cat /proc/self/uid_map /proc/self/gid_map";
     let stub = |name: &str| {
         format!(
@@ -205,7 +211,11 @@ fn a_machine_without_user_namespaces_says_so() {
     let limited = account.as_root(&format!(
         "cd '{home}'
         unshare -U sleep 60 & child=$!
-        while [ \"$(readlink /proc/$child/ns/user)\" = \"$(readlink /proc/self/ns/user)\" ]; do sleep 0.05; done
+        tries=0
+        while [ \"$(readlink /proc/$child/ns/user)\" = \"$(readlink /proc/self/ns/user)\" ]; do
+            tries=$((tries + 1)); [ $tries -lt 200 ] || {{ kill $child; exit 9; }}
+            sleep 0.05
+        done
         echo '0 0 65536' >/proc/$child/uid_map; echo '0 0 65536' >/proc/$child/gid_map
         code=0; nsenter -U -t $child sh -euc 'echo 0 >/proc/sys/user/max_user_namespaces
             exec setpriv --reuid={ID} --regid={ID} --clear-groups env HOME=\"$PWD\" ../lamina unshare true' || code=$?
