@@ -133,10 +133,21 @@ impl Account {
         for file in [self.pid_file(), unnamed] {
             let text = std::fs::read_to_string(file).unwrap_or_default();
             let Ok(pid) = text.trim().parse::<i32>() else { continue };
-            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-            if status.contains(&format!("Uid:\t{ID}\t")) {
-                let pid = nix::unistd::Pid::from_raw(pid);
-                nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("kill");
+            let lives = || {
+                let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+                status.contains(&format!("Uid:\t{ID}\t")) && !status.contains("State:\tZ")
+            };
+            if !lives() {
+                continue;
+            }
+            let number = nix::unistd::Pid::from_raw(pid);
+            nix::sys::signal::kill(number, nix::sys::signal::Signal::SIGKILL).expect("kill");
+            // Killed is not yet dead.
+            for _ in 0..1000 {
+                if !lives() {
+                    break;
+                }
+                std::thread::sleep(std::time::Duration::from_millis(10));
             }
         }
     }
