@@ -16,9 +16,10 @@ use super::records::Location;
 use crate::driver::{Gate, Registry, Request};
 use crate::error::{Error, Kind, OsContext, Result};
 use crate::fs::TempDirs;
+use crate::fs::probe::is_remote;
 use crate::lockfile::{Access, LockFile, Wait};
 use crate::locks::level::{Containers, Graph, Images, Layers, Level, Mounts};
-use crate::locks::{Flush, Guarded, Kernel, NoRecords, RecordFile, StoreId, Table, ThreadKey, Watched};
+use crate::locks::{Flush, Guarded, Kernel, NoRecords, RecordFile, Sight, StoreId, Table, ThreadKey, Watched};
 
 /// An open store. It may be shared by threads; each needs a [`ThreadKey`] of its own for what may wait.
 #[derive(Debug)]
@@ -71,6 +72,8 @@ impl Store {
         let roots = [Some(&graph_root), Some(&run_root), image_store.as_ref()];
         roots.into_iter().flatten().try_for_each(|root| make_root(root))?;
         let store = StoreId::fresh();
+        let sight = |root: &Path| if is_remote(root) { Sight::Delayed } else { Sight::Prompt };
+        let (lasting, running) = (sight(&graph_root), sight(&run_root));
         let level = Levels { store, wait: &options.wait };
         let graph = level.of(Kernel::new(), &[graph_root.join("storage.lock")], Vec::new());
         let driver = if request.home.is_dir() {
@@ -84,15 +87,15 @@ impl Store {
         Ok(Store {
             gate: Gate::new(store, driver),
             graph,
-            layers: level.layers(&places),
-            mounts: level.mounts(&places),
+            layers: level.layers(&places, lasting),
+            mounts: level.mounts(&places, running),
             images: level.of(
-                Kernel::with_reserve_in(&places.images(Location::Stable)),
+                Kernel::with_reserve_in(&places.images(Location::Stable)).seeing(lasting),
                 &places.image_locks(),
                 record_files(places.image_files()),
             ),
             containers: level.of(
-                Kernel::with_reserve_in(&places.container_records()),
+                Kernel::with_reserve_in(&places.container_records()).seeing(lasting),
                 &[places.container_records().join("containers.lock")],
                 record_files(places.container_files()),
             ),
@@ -212,21 +215,21 @@ impl Levels<'_> {
         Guarded::new(self.store, world, locks, files, self.wait.clone())
     }
 
-    fn layers(&self, places: &Places) -> Guarded<Layers, LayerTable, Kernel> {
+    fn layers(&self, places: &Places, sight: Sight) -> Guarded<Layers, LayerTable, Kernel> {
         let mut locks: Vec<_> =
             places.layer_locks().into_iter().map(|path| LockFile::new(path, Access::ReadWrite)).collect();
         if !locks.is_empty() {
             let first = locks.remove(0).with_turn(places.run_layers().join("lamina-turn"));
             locks.insert(0, first);
         }
-        let world = Kernel::with_reserve_in(&places.layers());
+        let world = Kernel::with_reserve_in(&places.layers()).seeing(sight);
         Guarded::new(self.store, world, locks, record_files(places.layer_files()), self.wait.clone())
     }
 
-    fn mounts(&self, places: &Places) -> Guarded<Mounts, MountTable, Kernel> {
+    fn mounts(&self, places: &Places, sight: Sight) -> Guarded<Mounts, MountTable, Kernel> {
         let home = places.run_layers();
         let file = RecordFile { path: home.join("mountpoints.json"), flush: Flush::Nothing };
-        self.of(Kernel::new(), &[home.join("mountpoints.lock")], vec![file])
+        self.of(Kernel::new().seeing(sight), &[home.join("mountpoints.lock")], vec![file])
     }
 }
 
