@@ -10,7 +10,7 @@ mod flags;
 mod globals;
 mod go;
 mod help;
-#[allow(dead_code, reason = "no verb uses it yet")]
+#[allow(dead_code, unused_imports, reason = "no verb uses it yet")]
 mod image_format;
 mod input;
 mod output;

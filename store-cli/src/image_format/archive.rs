@@ -32,7 +32,10 @@ pub(super) struct Archive {
 
 #[derive(Debug)]
 enum Member {
-    File { offset: u64, size: u64 },
+    File {
+        offset: u64,
+        size: u64,
+    },
     /// Where a link leads, from the top of the archive.
     Link(String),
     /// Why it can't be read.

@@ -77,11 +77,8 @@ fn read_image(files: &Arc<Files>, item: &Item, task: &Task) -> Result<Image> {
     for (path, diff_id) in paths.iter().zip(&config.diff_ids) {
         task.step(0, 1)?;
         let blob = Blob::of_archive(files, inside("", path)?, diff_id, task)?;
-        let descriptor = Descriptor {
-            media_type: media::DOCKER_LAYER_GZIP.to_owned(),
-            digest: diff_id.clone(),
-            size: blob.size(),
-        };
+        let descriptor =
+            Descriptor { media_type: media::DOCKER_LAYER_GZIP.to_owned(), digest: diff_id.clone(), size: blob.size() };
         layers.push(Layer { descriptor, diff_id: diff_id.clone(), blob });
     }
     let manifest = made_up(&config, &layers)?;

@@ -124,8 +124,20 @@ mod tests {
     fn what_podman_refuses_is_refused() {
         let long = format!("quay.io/x:{}", "t".repeat(129));
         for given in [
-            "", "x y", "BAD:x", "Foo/x:1", "x:", "x:-a", "a..b/x:1", "a___b:1", "[::1]:5000/x:1", &long, "quay.io//x",
-            "x@sha256:00", "../x", "/x",
+            "",
+            "x y",
+            "BAD:x",
+            "Foo/x:1",
+            "x:",
+            "x:-a",
+            "a..b/x:1",
+            "a___b:1",
+            "[::1]:5000/x:1",
+            &long,
+            "quay.io//x",
+            "x@sha256:00",
+            "../x",
+            "/x",
         ] {
             assert!(complete(given, NoTag::Latest).is_err(), "{given:?}");
         }

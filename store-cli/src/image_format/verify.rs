@@ -5,9 +5,9 @@ use std::io::{self, Read, Write};
 use storage_core::archive::HashingWriter;
 use storage_core::{Error, Kind, Result};
 
+use super::bad;
 use super::digest::{Digest, hasher};
 use super::files::Piece;
-use super::bad;
 
 /// The most that a manifest, a config or a list may take.
 pub(super) const MOST_JSON: u64 = 4 << 20;
