@@ -60,14 +60,28 @@ impl<R: Read> Verified<R> {
         if length == 0 && self.seen < self.size {
             return Err(self.wrong(&format!("ends after {} of {} bytes", self.seen, self.size)));
         }
-        let more = self.seen == self.size && length > 0 && self.input.read(&mut [0])? > 0;
-        if more || self.seen > self.size {
+        let more = self.seen > self.size || (self.seen == self.size && length > 0 && self.goes_on()?);
+        if more {
             return Err(self.wrong(&format!("is longer than {} bytes", self.size)));
         }
         if self.seen == self.size {
             self.check()?;
         }
         Ok(length)
+    }
+
+    /// Whether anything follows. What was read before is lost when this fails, so that nothing may be read after it.
+    fn goes_on(&mut self) -> io::Result<bool> {
+        loop {
+            match self.input.read(&mut [0]) {
+                Ok(length) => return Ok(length > 0),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.state = State::Wrong;
+                    return Err(error);
+                }
+            }
+        }
     }
 
     fn check(&mut self) -> io::Result<()> {
@@ -122,6 +136,29 @@ mod tests {
             let error = read(data, of, size).expect_err(words);
             assert!(error.contains(words), "{error}");
         }
+    }
+
+    /// Gives its bytes, then fails once with each of these.
+    struct Failing(&'static [u8], Vec<io::ErrorKind>);
+
+    impl Read for Failing {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            match self.0.read(buffer)? {
+                0 => self.1.pop().map_or(Ok(0), |kind| Err(kind.into())),
+                length => Ok(length),
+            }
+        }
+    }
+
+    #[test]
+    fn a_failure_behind_the_last_bytes_is_no_end() {
+        let reader = |kinds| Verified::new(Failing(b"layer", kinds), Digest::of(b"layer").expect("digest"), 5);
+        let mut bytes = Vec::new();
+        reader(vec![io::ErrorKind::Interrupted]).read_to_end(&mut bytes).expect("a signal is no failure");
+        assert_eq!(bytes, b"layer");
+        let mut failing = reader(vec![io::ErrorKind::Other]);
+        assert!(failing.read(&mut [0; 9]).is_err());
+        assert!(failing.read(&mut [0; 9]).is_err(), "an end would hide that the last bytes were lost");
     }
 
     #[test]

@@ -193,6 +193,10 @@ fn archives_that_end_early() {
     maker.index(&[maker.image(&[&[7; 5000]])]);
     let whole = fs::read(bench.tar("l", "")).expect("read");
     let cut = bench.path("cut.tar");
+    let data = whole.windows(512).position(|window| window == [7; 512]).expect("the layer");
+    fs::write(&cut, &whole[..data + 512]).expect("write");
+    let (_, text) = bench.refused(&cut);
+    assert!(text.contains("it ends early, in the data of"), "{text}");
     let mut refusals = 0;
     for length in (512..whole.len()).step_by(512) {
         fs::write(&cut, &whole[..length]).expect("write");

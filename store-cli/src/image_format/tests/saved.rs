@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 use storage_core::archive::Compression;
 use storage_core::archive::compression::write_failed;
 use storage_core::{Cancel, Error, Kind, Result, Task};
 
-use super::{Bench, Maker, contents, named};
+use super::{Bench, Maker, contents, named, run};
 use crate::image_format::save::{
     Compressed, Outgoing, OutgoingLayer, write_archive, write_archive_file, write_directory,
 };
@@ -68,6 +69,8 @@ fn what_is_written_is_read_back_unchanged() {
     let (directory, archive) = (bench.path("dir"), bench.path("file.tar"));
     write_directory(&directory, &images, &mut from(&data), &task()).expect("write");
     write_archive_file(&archive, &images, &mut from(&data), &task()).expect("write");
+    let members = run(Command::new("tar").arg("-tf").arg(&archive));
+    assert_eq!(members.lines().count(), 2 + 2 + 4, "every blob is there once: {members}");
     let mut stream = Vec::new();
     write_archive(&mut stream, &images, &mut from(&data), &task()).expect("write");
     assert!(fs::read(&archive).expect("read") == stream, "equal images give equal archives");
