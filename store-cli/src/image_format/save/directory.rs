@@ -6,7 +6,6 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use storage_core::fs::atomic::rename_over;
-use storage_core::fs::tempdir::rename_no_replace;
 use storage_core::{Error, Kind, Result, Task};
 
 use super::{Document, Fetch, Fitted, OutgoingLayer, fetch_checked, fitted, index};
@@ -68,7 +67,8 @@ fn write_new(path: &Path, images: &[Fitted<'_>], fetch: &mut Fetch<'_>, task: &T
         .tempdir_in(parent)
         .map_err(|source| Error::os("make temporary directory", parent, source))?;
     fill(staged.path(), None, images, fetch, task)?;
-    rename_no_replace(staged.path(), path)?;
+    // A rename of a directory replaces an empty one at most; no flag for that is needed, which some filesystems lack.
+    rename_over(staged.path(), path)?;
     // It has another name now; nothing is left to be removed.
     let _ = staged.keep();
     Ok(())
