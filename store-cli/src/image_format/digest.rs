@@ -4,8 +4,8 @@ use std::fmt;
 use std::io::{self, Write};
 
 use serde::Deserialize;
+use storage_core::Result;
 use storage_core::archive::HashingWriter;
-use storage_core::{Error, Result};
 
 use super::{bad, refused};
 
@@ -15,19 +15,17 @@ use super::{bad, refused};
 pub(crate) struct Digest(String);
 
 const PREFIX: &str = "sha256:";
+/// Algorithms that others may use.
+const OTHERS: [&str; 3] = ["sha512:", "sha384:", "blake3:"];
 
 impl Digest {
     /// Checks the form of `text`.
     pub(crate) fn parse(text: &str) -> Result<Self> {
-        let Some(hex) = text.strip_prefix(PREFIX) else {
-            return Err(match text.split_once(':') {
-                Some(("sha512" | "sha384" | "blake3", _)) => {
-                    refused(format!("the digest {text:?} is not a SHA-256; no other is understood"))
-                }
-                _ => malformed(text),
-            });
-        };
-        if is_hex(hex) { Ok(Digest(text.to_owned())) } else { Err(malformed(text)) }
+        match text.strip_prefix(PREFIX) {
+            Some(hex) if is_hex(hex) => Ok(Digest(text.to_owned())),
+            None if OTHERS.iter().any(|other| text.starts_with(other)) => Err(refused(malformed(text))),
+            _ => Err(bad(malformed(text))),
+        }
     }
 
     /// The digest of `bytes`.
@@ -63,16 +61,17 @@ pub(super) fn is_hex(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-fn malformed(text: &str) -> Error {
+fn malformed(text: &str) -> String {
     let shown: String = text.chars().take(100).collect();
-    bad(format!("{shown:?} is not a digest: sha256: and 64 digits 0-9a-f"))
+    format!("{shown:?} is not a digest by SHA-256: sha256: and 64 digits 0-9a-f")
 }
 
 impl TryFrom<String> for Digest {
-    type Error = Error;
+    /// Only words: the parser of the document puts its own around them.
+    type Error = String;
 
-    fn try_from(text: String) -> Result<Self> {
-        Self::parse(&text)
+    fn try_from(text: String) -> std::result::Result<Self, String> {
+        Self::parse(&text).map_err(|_| malformed(&text))
     }
 }
 

@@ -60,7 +60,7 @@ fn digests_that_are_paths() {
     let mut other = entry;
     other["digest"] = json!(format!("sha512:{}", "0".repeat(128)));
     maker.index(&[other]);
-    refused(&bench, "l", Kind::BadArchive, "is not a SHA-256");
+    refused(&bench, "l", Kind::BadArchive, "is not a digest by SHA-256");
 }
 
 #[test]
