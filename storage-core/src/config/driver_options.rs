@@ -7,69 +7,49 @@ use super::keys::Shape;
 use super::settings::Settings;
 use crate::error::{Error, Kind, Result};
 
-/// A driver and its keys.
+/// A driver and its keys. A key that also stands in `storage.options` is taken from there when its own table lacks it.
 #[derive(Debug)]
 pub(super) struct Driver {
     pub(super) name: &'static str,
-    keys: &'static [Key],
+    keys: &'static [(&'static str, Shape)],
 }
 
-/// A key of a driver. One that is `shared` is taken from `storage.options` where the driver's own table lacks it.
-#[derive(Debug)]
-struct Key {
-    name: &'static str,
-    shape: Shape,
-    shared: bool,
-}
-
-const fn own(name: &'static str, shape: Shape) -> Key {
-    Key { name, shape, shared: false }
-}
-
-const fn shared(name: &'static str, shape: Shape) -> Key {
-    Key { name, shape, shared: true }
-}
-
-/// The drivers that a storage.conf can speak of. A shared key reaches only the drivers that know it: `mountopt` would
+/// The drivers that a storage.conf can speak of. A key for all reaches only those that know it: `mountopt` would
 /// make vfs and btrfs, which have no mounts, unusable.
 pub(super) const DRIVERS: &[Driver] = &[
     Driver {
         name: "overlay",
         keys: &[
-            shared("ignore_chown_errors", Shape::SwitchText),
-            shared("mount_program", Shape::Text),
-            shared("mountopt", Shape::Text),
-            shared("size", Shape::Size),
-            own("inodes", Shape::Inodes),
-            shared("skip_mount_home", Shape::SwitchText),
-            shared("use_composefs", Shape::SwitchText),
-            shared("force_mask", Shape::MaskText),
-            own("sync", Shape::Sync),
+            ("ignore_chown_errors", Shape::SwitchText),
+            ("mount_program", Shape::Text),
+            ("mountopt", Shape::Text),
+            ("size", Shape::Size),
+            ("inodes", Shape::Inodes),
+            ("skip_mount_home", Shape::SwitchText),
+            ("use_composefs", Shape::SwitchText),
+            ("force_mask", Shape::MaskText),
+            ("sync", Shape::Sync),
         ],
     },
-    Driver { name: "vfs", keys: &[shared("ignore_chown_errors", Shape::SwitchText), own("sync", Shape::Sync)] },
-    Driver { name: "btrfs", keys: &[own("min_space", Shape::Size), shared("size", Shape::Size)] },
-    Driver {
-        name: "zfs",
-        keys: &[own("fsname", Shape::Text), shared("mountopt", Shape::Text), shared("size", Shape::Size)],
-    },
+    Driver { name: "vfs", keys: &[("ignore_chown_errors", Shape::SwitchText), ("sync", Shape::Sync)] },
+    Driver { name: "btrfs", keys: &[("min_space", Shape::Size), ("size", Shape::Size)] },
+    Driver { name: "zfs", keys: &[("fsname", Shape::Text), ("mountopt", Shape::Text), ("size", Shape::Size)] },
 ];
 
 impl Driver {
     pub(super) fn shape(&self, key: &str) -> Option<Shape> {
-        self.keys.iter().find(|known| known.name == key).map(|known| known.shape)
+        self.keys.iter().find(|(known, _)| *known == key).map(|&(_, shape)| shape)
     }
 }
 
 /// Whether `STORAGE_OPTS` replaces the key.
 pub(super) fn is_driver_option(key: &str) -> bool {
     let Some(rest) = key.strip_prefix("storage.options.") else { return false };
-    let of_driver = |driver: &Driver, key: &str| driver.keys.iter().any(|known| known.name == key);
     match rest.split_once('.') {
-        Some((table, inner)) => DRIVERS.iter().any(|driver| driver.name == table && of_driver(driver, inner)),
+        Some((table, inner)) => DRIVERS.iter().any(|driver| driver.name == table && driver.shape(inner).is_some()),
         None => {
             matches!(rest, "additionalimagestores" | "additionallayerstores")
-                || DRIVERS.iter().any(|driver| of_driver(driver, rest))
+                || DRIVERS.iter().any(|driver| driver.shape(rest).is_some())
         }
     }
 }
@@ -79,11 +59,11 @@ pub(super) fn from_settings(settings: &Settings, driver: Option<&str>) -> Vec<St
     let wanted = |each: &&Driver| driver.is_none_or(|name| name == each.name);
     let mut options = Vec::new();
     for driver in DRIVERS.iter().filter(wanted) {
-        for key in driver.keys {
-            let own = settings.text(&format!("storage.options.{}.{}", driver.name, key.name));
-            let general = || settings.text(&format!("storage.options.{}", key.name)).filter(|_| key.shared);
+        for (key, _) in driver.keys {
+            let own = settings.text(&format!("storage.options.{}.{key}", driver.name));
+            let general = || settings.text(&format!("storage.options.{key}"));
             if let Some(value) = own.or_else(general) {
-                options.push(format!("{}.{}={value}", driver.name, key.name));
+                options.push(format!("{}.{key}={value}", driver.name));
             }
         }
     }
