@@ -38,6 +38,8 @@ pub(super) struct LayerPlan<'n> {
     pub(super) id: LayerId,
     pub(super) new: &'n NewLayer,
     pub(super) location: Location,
+    /// The time of its record; that of the commit when it isn't said.
+    pub(super) created: Option<String>,
     /// What is said before anything is put in place.
     pub(super) intent: Intent,
     parent: Option<LayerRef>,
@@ -77,7 +79,8 @@ impl Store {
             (_, true) => self.places.images_go_to(),
             (false, false) => Location::Stable,
         };
-        Ok(LayerPlan { intent: Intent::Create { id: id.to_string() }, id, new, location, parent: None })
+        let intent = Intent::Create { id: id.to_string() };
+        Ok(LayerPlan { intent, id, new, location, created: None, parent: None })
     }
 
     /// Makes the layer whole in staging. Holds `layers.lock` shared to begin.
@@ -121,7 +124,7 @@ impl Store {
             names: unique(&new.names),
             parent: planned.parent.as_ref().map(|parent| parent.id.to_string()).unwrap_or_default(),
             mount_label: new.mount_label.clone(),
-            created: json::now(),
+            created: planned.created.clone().unwrap_or_else(json::now),
             location: planned.location,
             ..Layer::default()
         };

@@ -17,6 +17,7 @@
 mod additional;
 mod apply;
 mod big_data;
+mod chain;
 mod containers;
 mod create;
 mod delete;
@@ -46,12 +47,13 @@ mod sizes;
 mod users;
 mod wipe;
 
+pub use chain::{ChainLayer, Chained, Opener, Origin};
 pub use containers::{Container, ContainerTable, NewContainer};
 pub use create::NewLayer;
 pub use diff::DiffOptions;
 pub use digest_lock::DigestLock;
 pub use gc::GcReport;
-pub use images::{Deletion, Image, ImageTable, NewData, NewImage};
+pub use images::{Deletion, Image, ImageTable, NameOwners, NewData, NewImage};
 pub use item::{Item, ItemKind};
 pub use layers::{IdMap, Layer, LayerTable};
 pub use lease::Lease;
