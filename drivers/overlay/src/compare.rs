@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use rustix::fs::FileType;
 use storage_core::archive::{self, Change, ChangeKind};
-use storage_core::driver::{Comparison, LayerRef, Pin, pack_changes, size_of_changes};
+use storage_core::driver::{Comparison, Homes, LayerRef, Pin, pack_changes, size_of_changes};
 use storage_core::error::{OsContext, Result};
 use storage_core::fs::{Ladder, entries, xattr};
 use storage_core::mount::read_only_clone;
@@ -43,11 +43,11 @@ pub(crate) struct Compared {
 }
 
 impl Compared {
-    pub(crate) fn new(home: &Home, layer: &LayerRef, base: Option<&LayerRef>, way: Way) -> Result<Self> {
+    pub(crate) fn new(homes: &Homes<Home>, layer: &LayerRef, base: Option<&LayerRef>, way: Way) -> Result<Self> {
         let mut parts = Parts::default();
-        let chain = parts.chain(home, layer)?;
-        let below = base.map(|base| parts.chain(home, base)).transpose()?;
-        let path = home.diff(&layer.id);
+        let chain = parts.chain(homes, layer)?;
+        let below = base.map(|base| parts.chain(homes, base)).transpose()?;
+        let path = homes.of(layer.home)?.diff(&layer.id);
         let own = match (&below, chain.first()) {
             (Some(below), Some(top)) if is_just_below(&chain, below) && top.is_single() => {
                 Some(read_only_clone(&path, Some(top.diff_id()), way.features)?)
@@ -55,8 +55,8 @@ impl Compared {
             _ => None,
         };
         let mut pins = pins(&parts, &chain)?;
-        let new = stack(home, &chain, way, &mut pins)?;
-        let old = below.as_deref().map(|below| stack(home, below, way, &mut pins)).transpose()?;
+        let new = stack(homes, &chain, way, &mut pins)?;
+        let old = below.as_deref().map(|below| stack(homes, below, way, &mut pins)).transpose()?;
         Ok(Compared { path, own, new, old, pins })
     }
 
@@ -67,7 +67,7 @@ impl Compared {
 
 /// Whether `below` is all that the first of `chain` stands on.
 fn is_just_below(chain: &[Arc<Part>], below: &[Arc<Part>]) -> bool {
-    chain[1..].iter().map(|part| &part.id).eq(below.iter().map(|part| &part.id))
+    chain[1..].iter().map(|part| &part.layer).eq(below.iter().map(|part| &part.layer))
 }
 
 impl Comparison for Compared {

@@ -13,7 +13,7 @@ use crate::options::check_mount_options;
 pub(crate) fn mount(home: &Home, id: &LayerId, options: &MountOptions) -> Result<PathBuf> {
     check_mount_options(options.options.iter().map(String::as_str))?;
     let path = home.layer(id);
-    if path.is_dir() {
+    if home.has(id) {
         return Ok(path);
     }
     Err(Error::new(Kind::NotFound, "mount layer").at(path).detail("the layer has no place"))

@@ -7,7 +7,7 @@ use super::layers::{Edit, Layer, LayerTable, json};
 use super::options::Durability;
 use super::recovery::LayersGuard;
 use super::rubbish::Rubbish;
-use crate::driver::{LayerRef, Plan, Start};
+use crate::driver::{Home, LayerRef, Plan, Start};
 use crate::error::{Error, Kind, Result};
 use crate::ids::LayerId;
 use crate::locks::{ThreadKey, World};
@@ -92,7 +92,8 @@ impl Store {
         rubbish: &mut Rubbish<'_>,
     ) -> Result<()> {
         // Somebody else's parts under this id are neither overwritten nor, by the recovery of an intent, thrown away.
-        let taken = self.gate.shared(&guard.shared())?.exists(id)? || self.tar_split_path(id.as_str()).exists();
+        let taken =
+            self.gate.shared(&guard.shared())?.exists(id, Home::Own)? || self.tar_split_path(id.as_str()).exists();
         if taken {
             return Err(Error::new(Kind::DuplicateId, "create layer")
                 .at(&self.graph_root)
@@ -122,7 +123,10 @@ impl Store {
         }
         self.gate.exclusive(&mut guard.exclusive())?.commit(&mut *filled.staged, id)?;
         if self.durability != Durability::None {
-            self.gate.name_directories().iter().try_for_each(|directory| guard.world().flush_directory(directory))?;
+            self.gate
+                .name_directories(Home::Own)
+                .iter()
+                .try_for_each(|directory| guard.world().flush_directory(directory))?;
         }
         Ok(())
     }

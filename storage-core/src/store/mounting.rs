@@ -6,7 +6,7 @@ use super::Store;
 use super::mounts::MountTable;
 use super::recovery::LayersGuard;
 use super::rubbish::Rubbish;
-use crate::driver::{Extent, MountOptions};
+use crate::driver::{Extent, Home, MountOptions};
 use crate::error::{Error, Kind, Result};
 use crate::ids::LayerId;
 use crate::locks::level::{Layers, Mounts};
@@ -55,7 +55,7 @@ impl Store {
         let layer = layers.table().layer_ref(&record)?;
         let (mut mounts, _key) = self.write_mounts(&mut layers, &mut key, &mut rubbish)?;
         let mut held = Held { layers: &mut layers, mounts: &mut mounts };
-        let path = self.gate.mount_point(&layer.id);
+        let path = self.gate.mount_point(&layer.id, Home::Own);
         let mut count = held.mounts.table().count(&record.id);
         let kernel_mounts = self.gate.has_kernel_mounts();
         let mounted = self.is_mounted_here(&mut held, &layer.id)?;
@@ -71,7 +71,7 @@ impl Store {
         if mounted {
             // Nobody counts it: whoever made it is gone.
             let mut token = mounting(held.layers, held.mounts)?;
-            rubbish.add_mount(self.gate.mounting(&mut token)?.unmount(&layer.id, Extent::All)?);
+            rubbish.add_mount(self.gate.mounting(&mut token)?.unmount(&layer.id, Home::Own, Extent::All)?);
         }
         let mut options = options.clone();
         if options.label.is_empty() {
@@ -85,7 +85,7 @@ impl Store {
         let counted = mount(&mut held).and_then(|path| held.set_count(&record.id, &path, count + 1).map(|()| path));
         if counted.is_err() && kernel_mounts {
             let mut token = mounting(held.layers, held.mounts)?;
-            rubbish.add_mount(self.gate.mounting(&mut token)?.unmount(&layer.id, Extent::All)?);
+            rubbish.add_mount(self.gate.mounting(&mut token)?.unmount(&layer.id, Home::Own, Extent::All)?);
         }
         self.mounting_done()?;
         counted
@@ -117,10 +117,10 @@ impl Store {
         let count = held.mounts.table().count(id.as_str());
         match (release, count) {
             (Release::IfMounted, 0) => Err(Error::new(Kind::LayerNotMounted, "unmount")
-                .at(self.gate.mount_point(&id))
+                .at(self.gate.mount_point(&id, Home::Own))
                 .detail(format!("layer {id} has no mount that is counted"))),
             (Release::One | Release::IfMounted, 2..) => {
-                let path = self.gate.mount_point(&id);
+                let path = self.gate.mount_point(&id, Home::Own);
                 held.set_count(id.as_str(), &path, count - 1)?;
                 Ok(true)
             }
@@ -137,7 +137,8 @@ impl Store {
     fn check_not_elsewhere(&self, held: &mut Held<'_, '_, '_>, id: &LayerId) -> Result<()> {
         let counted = held.mounts.table().count(id.as_str()) > 0;
         if counted && self.gate.has_kernel_mounts() && !self.is_mounted_here(held, id)? {
-            elsewhere::check_gone(&self.gate.mount_point(id)).map_err(|error| error.detail(format!("layer {id}")))?;
+            elsewhere::check_gone(&self.gate.mount_point(id, Home::Own))
+                .map_err(|error| error.detail(format!("layer {id}")))?;
         }
         Ok(())
     }
@@ -186,7 +187,7 @@ impl Store {
                 && mounts.table().count(id.as_str()) == 0
             {
                 let mut token = mounting(layers, &mut mounts)?;
-                match self.gate.mounting(&mut token)?.unmount(&id, Extent::All) {
+                match self.gate.mounting(&mut token)?.unmount(&id, Home::Own, Extent::All) {
                     Ok(detached) => rubbish.add_mount(detached),
                     // Something that is no mount of ours stands there: it keeps nobody from working with other layers.
                     Err(error) if error.kind() == Kind::Busy => {}
@@ -199,12 +200,12 @@ impl Store {
     }
 
     fn is_mounted_here(&self, held: &mut Held<'_, '_, '_>, id: &LayerId) -> Result<bool> {
-        self.gate.shared(&held.layers.shared())?.is_mounted(id)
+        self.gate.shared(&held.layers.shared())?.is_mounted(id, Home::Own)
     }
 
     /// Uncounts, then unmounts (R4).
     fn take_away(&self, held: &mut Held<'_, '_, '_>, id: &LayerId, rubbish: &mut Rubbish<'_>) -> Result<()> {
-        let path = self.gate.mount_point(id);
+        let path = self.gate.mount_point(id, Home::Own);
         let count = held.mounts.table().count(id.as_str());
         self.say_mounting(id.as_str())?;
         if count > 0 {
@@ -212,7 +213,7 @@ impl Store {
         }
         let unmounted = {
             let mut token = mounting(held.layers, held.mounts)?;
-            self.gate.mounting(&mut token)?.unmount(id, Extent::All)
+            self.gate.mounting(&mut token)?.unmount(id, Home::Own, Extent::All)
         };
         match unmounted {
             Ok(detached) => rubbish.add_mount(detached),

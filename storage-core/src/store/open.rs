@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::layers::{FILES, Layer, LayerTable};
 use super::mounts::MountTable;
 use super::options::{Durability, StoreOptions};
-use crate::driver::{Gate, Registry, Request};
+use crate::driver::{Gate, Home, Registry, Request, Roots};
 use crate::error::{Error, Kind, OsContext, Result};
 use crate::fs::TempDirs;
 use crate::lockfile::{Access, LockFile, Wait};
@@ -45,8 +45,9 @@ impl Store {
         };
         let graph_root = absolute(&options.graph_root, "graph root")?;
         let run_root = absolute(&options.run_root, "run root")?;
-        let descriptor = registry.settle(&graph_root, &run_root, options.driver.as_deref(), &options.driver_options)?;
-        let request = Request::new(&graph_root, &run_root, descriptor.name, &options.driver_options)?;
+        let roots = Roots::new(&graph_root, &run_root);
+        let descriptor = registry.settle(&roots, options.driver.as_deref(), &options.driver_options)?;
+        let request = Request::new(&roots, descriptor.name, &options.driver_options)?;
         make_root(&graph_root)?;
         make_root(&run_root)?;
         let store = StoreId::fresh();
@@ -124,7 +125,7 @@ impl Store {
     /// The places of all layers that the driver has, known or not. Holds `layers.lock` shared.
     pub fn driver_layers(&self, key: &mut ThreadKey) -> Result<Vec<String>> {
         let (guard, _key) = self.layers.read(key, &self.wait)?;
-        self.gate.shared(&guard.shared())?.list()
+        self.gate.shared(&guard.shared())?.list(Home::Own)
     }
 
     /// Pairs that tell where the layer's parts are. Holds `layers.lock` shared.

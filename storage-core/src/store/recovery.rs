@@ -62,7 +62,7 @@ impl Store {
             Intent::Delete { ids } => self.discard_or_keep_in_mind(guard, ids, rubbish),
             Intent::Replace { id, identity, record } => {
                 let layer_id = LayerId::from_store(id)?;
-                let shown = self.gate.shared(&guard.shared())?.identity(&layer_id);
+                let shown = self.gate.shared(&guard.shared())?.identity(&layer_id, crate::driver::Home::Own);
                 let exchanged = shown.is_ok_and(|shown| shown == *identity);
                 match serde_json::from_str::<Layer>(record) {
                     // A record that has digests got them from somebody who came after.
@@ -123,7 +123,7 @@ impl Store {
         id: &LayerId,
         rubbish: &mut Rubbish<'_>,
     ) -> Result<()> {
-        rubbish.add(self.gate.exclusive(&mut guard.exclusive())?.remove(id)?);
+        rubbish.add(self.gate.exclusive(&mut guard.exclusive())?.remove(id, crate::driver::Home::Own)?);
         guard.world().unlink(&self.tar_split_path(id.as_str()))?;
         let data = self.data_dir(id.as_str());
         if std::fs::symlink_metadata(&data).is_ok_and(|metadata| metadata.is_dir()) {

@@ -4,6 +4,7 @@
 
 mod compare;
 mod harness;
+mod homes;
 mod lost;
 mod mounting;
 mod places;

@@ -145,7 +145,7 @@ impl LayerTable {
             ancestors.push(record.layer_id()?);
             parent = &record.parent;
         }
-        Ok(LayerRef { id: layer.layer_id()?, ancestors })
+        Ok(LayerRef::own(layer.layer_id()?, ancestors))
     }
 
     /// Records of layers that were left half-made or half-deleted.
