@@ -98,6 +98,10 @@ kinds! {
     Busy = 28, "busy", "device or resource busy";
     /// An archive or a layer is larger than a limit allows.
     TooLarge = 29, "too-large", "file too large";
+    /// Maps of ids that overlap, are empty or reach beyond what an id can be; or an id that they can't express.
+    InvalidMappings = 30, "invalid-mappings", "invalid mappings specified";
+    /// Too few host ids are left for a user namespace of the wanted size.
+    NoAvailableIds = 31, "no-available-ids", "not enough unused IDs in user namespace";
 }
 
 impl Kind {

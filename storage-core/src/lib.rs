@@ -11,6 +11,7 @@ pub mod archive;
 pub mod driver;
 pub mod error;
 pub mod fs;
+pub mod idmap;
 pub mod ids;
 pub mod lockfile;
 pub mod locks;

@@ -23,16 +23,7 @@ pub enum Location {
     Volatile = 1,
 }
 
-/// A range of ids and where it is stored: one line of a user-namespace map.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct IdMap {
-    /// The first id inside the container.
-    pub container_id: u64,
-    /// The first id on the host.
-    pub host_id: u64,
-    /// How many there are.
-    pub size: u64,
-}
+pub use crate::idmap::IdMap;
 
 /// A layer's record. The fields and their names in JSON are the reference's; fields of other versions survive in
 /// [`Layer::extra`].
