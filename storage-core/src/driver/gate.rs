@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::{
-    Capabilities, Comparison, Detached, Driver, Exclusive, Extent, Home, LayerRef, MountOptions, Mounting, Plan,
-    Shared, Staged, Swept, Trash, View,
+    Capabilities, Comparison, Detached, Driver, Exclusive, Extent, Home, LayerRef, MountOptions, Mounting, OwnerMaps,
+    Plan, Shared, Staged, Swept, Trash, View,
 };
 use crate::error::{Error, Kind, Result};
 use crate::ids::LayerId;
@@ -136,8 +136,8 @@ impl SharedAccess<'_, '_> {
     }
 
     /// See [`Driver::compare`].
-    pub fn compare(&self, layer: &LayerRef, base: Option<&LayerRef>) -> Result<Box<dyn Comparison>> {
-        self.driver.compare(self.held, layer, base)
+    pub fn compare(&self, layer: &LayerRef, base: Option<&LayerRef>, maps: &OwnerMaps) -> Result<Box<dyn Comparison>> {
+        self.driver.compare(self.held, layer, base, maps)
     }
 
     /// See [`Driver::is_untouched`].

@@ -1,5 +1,6 @@
 //! What the store tells a driver about a layer: plain values, so that they can cross the border to plugins.
 
+use crate::idmap::{Maps, Namespace};
 use crate::ids::LayerId;
 
 /// Which of a store's homes a layer stands in. The records say it; a driver doesn't search.
@@ -83,6 +84,11 @@ pub struct Plan {
     /// In which home it will stand; it is staged there, so that a rename puts it in place. A replacement stands where the
     /// layer does.
     pub home: Home,
+    /// The maps with which the owners of its files are kept.
+    pub maps: Maps,
+    /// Those with which its parent's are. Where they differ, the layer begins with the parent's whole tree under new owners,
+    /// at the cost of that tree, in [`super::Staged::fill`]. A replacement keeps the maps of the layer.
+    pub parent_maps: Maps,
     /// Whether it will be mounted for writing (quotas apply to those only).
     pub writable: bool,
     /// Options for the driver (`size=10G`); an unknown one is refused.
@@ -92,19 +98,39 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// A plan without options or label, for a layer in the store's own home or in that of the layer that it replaces.
+    /// A plan without maps, options or label, for a layer in the store's own home or in that of the layer that it replaces.
     pub fn new(start: Start) -> Self {
         let home = match &start {
             Start::OnParent(_) => Home::Own,
             Start::Replacing { layer, .. } => layer.home,
         };
-        Plan { start, home, writable: true, options: Vec::new(), mount_label: String::new() }
+        Plan {
+            start,
+            home,
+            maps: Maps::NONE,
+            parent_maps: Maps::NONE,
+            writable: true,
+            options: Vec::new(),
+            mount_label: String::new(),
+        }
     }
 }
 
-/// How a layer is to be mounted.
+/// The maps with which the owners in two layers that are compared are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnerMaps {
+    /// Those of the layer.
+    pub layer: Maps,
+    /// Those of what it is compared with.
+    pub base: Maps,
+}
+
+/// How a layer is to be mounted.
+#[derive(Clone, Debug, Default)]
 pub struct MountOptions {
+    /// Owners are shown to the container through the maps of this namespace, though they are kept without: needs
+    /// [`super::Capability::IdMappedMounts`]. It is made before a lock is taken, because that starts a process (R6).
+    pub namespace: Option<Namespace>,
     /// Options of the mount (`nodev`); when empty, the configured ones serve.
     pub options: Vec<String>,
     /// Nobody may write through this mount.

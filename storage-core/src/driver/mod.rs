@@ -20,7 +20,7 @@ mod view;
 pub use capability::{Capabilities, Capability};
 pub use gate::{ExclusiveAccess, Gate, MountingAccess, SharedAccess};
 pub use homes::Homes;
-pub use layer::{Ancestor, Home, LayerRef, MountOptions, Plan, Start};
+pub use layer::{Ancestor, Home, LayerRef, MountOptions, OwnerMaps, Plan, Start};
 pub use naive::{Naive, pack_changes, size_of_changes};
 pub use pinned::PinnedDir;
 pub use registry::{Candidate, Choice, Descriptor, Registry, Survey};

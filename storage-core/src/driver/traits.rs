@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use super::{Capabilities, Detached, Home, LayerRef, MountOptions, Plan, Staged, Trash, View};
+use super::{Capabilities, Detached, Home, LayerRef, MountOptions, OwnerMaps, Plan, Staged, Trash, View};
 use crate::archive::Change;
 use crate::error::Result;
 use crate::ids::LayerId;
@@ -69,8 +69,15 @@ pub trait Driver: fmt::Debug + Send + Sync {
         self.view(held, layer)
     }
 
-    /// What is needed to tell how `layer` differs from `base` (from nothing, when there is no base), without a lock.
-    fn compare(&self, held: &Shared<'_>, layer: &LayerRef, base: Option<&LayerRef>) -> Result<Box<dyn Comparison>>;
+    /// What is needed to tell how `layer` differs from `base` (from nothing, when there is no base), without a lock. Owners
+    /// are compared and told as they are inside, by `maps`.
+    fn compare(
+        &self,
+        held: &Shared<'_>,
+        layer: &LayerRef,
+        base: Option<&LayerRef>,
+        maps: &OwnerMaps,
+    ) -> Result<Box<dyn Comparison>>;
 
     /// Whether the layer holds nothing of its own: nothing was applied to it and nothing written. Constant cost.
     fn is_untouched(&self, held: &Shared<'_>, layer: &LayerRef) -> Result<bool>;

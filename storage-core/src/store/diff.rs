@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::Store;
 use super::layers::{Layer, LayerTable};
 use crate::archive::{Change, Compression, Encoder, replay};
-use crate::driver::{Comparison, View};
+use crate::driver::{Comparison, OwnerMaps, View};
 use crate::error::{Error, Kind, OsContext, Result};
 use crate::fs::beneath;
 use crate::locks::ThreadKey;
@@ -125,7 +125,7 @@ impl Store {
             Source::Archive { split, files: driver.own_files(&reference)? }
         } else {
             let base = base.map(|base| table.layer_ref(base)).transpose()?;
-            Source::Trees(driver.compare(&reference, base.as_ref())?)
+            Source::Trees(driver.compare(&reference, base.as_ref(), &OwnerMaps::default())?)
         };
         Ok(Reading { store: self, source, layer: Arc::clone(layer), chain })
     }
