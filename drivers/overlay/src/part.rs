@@ -74,6 +74,7 @@ impl Part {
             held: Some(self.pin.held_path(name)),
             short: Some(PathBuf::from(self.id.as_str()).join(name)),
             id: Some(id),
+            mapped: None,
         }
     }
 }
