@@ -104,6 +104,7 @@ impl Part {
             held: Some(held),
             short: (self.layer.home == driver::Home::Own).then(|| Path::new(self.layer.id.as_str()).join(&diff.name)),
             id: Some(diff.id),
+            mapped: None,
         }
     }
 }

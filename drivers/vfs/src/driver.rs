@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use storage_core::driver::{
     self, Capabilities, Comparison, Detached, Driver, Exclusive, Extent, Homes, LayerRef, MountOptions, Mounting,
-    Naive, Plan, Request, Shared, Staged, Swept, Trash, View,
+    Naive, OwnerMaps, Plan, Request, Shared, Staged, Swept, Trash, View,
 };
 use storage_core::error::{OsContext, Result};
 use storage_core::fs::probe::has_reflink;
@@ -44,9 +44,9 @@ impl Vfs {
         view::view(&self.homes, layer, self.features)
     }
 
-    pub(crate) fn compare_with(&self, layer: &LayerRef, base: Option<&LayerRef>) -> Result<Naive> {
+    pub(crate) fn compare_with(&self, layer: &LayerRef, base: Option<&LayerRef>, maps: &OwnerMaps) -> Result<Naive> {
         let base = base.map(|base| self.view_of(base)).transpose()?;
-        Ok(Naive::new(self.view_of(layer)?, base))
+        Ok(Naive::new(self.view_of(layer)?, base, maps.clone()))
     }
 
     pub(crate) fn identity_of(&self, id: &LayerId, home: driver::Home) -> Result<String> {
@@ -100,8 +100,14 @@ impl Driver for Vfs {
         self.view_of(layer)
     }
 
-    fn compare(&self, _held: &Shared<'_>, layer: &LayerRef, base: Option<&LayerRef>) -> Result<Box<dyn Comparison>> {
-        Ok(Box::new(self.compare_with(layer, base)?))
+    fn compare(
+        &self,
+        _held: &Shared<'_>,
+        layer: &LayerRef,
+        base: Option<&LayerRef>,
+        maps: &OwnerMaps,
+    ) -> Result<Box<dyn Comparison>> {
+        Ok(Box::new(self.compare_with(layer, base, maps)?))
     }
 
     /// A copy doesn't know what of it is its own, so only an empty base layer surely has nothing.

@@ -10,6 +10,7 @@ use storage_core::error::{OsContext, Result};
 use storage_core::fs::copy::{Side, copy_tree};
 use storage_core::fs::tempdir::Trashed;
 use storage_core::fs::{lasting_identity, open_directory};
+use storage_core::idmap::{Shift, Threads, chown_tree};
 use storage_core::ids::LayerId;
 use storage_core::task::Task;
 
@@ -25,6 +26,8 @@ pub(crate) struct StagedTree {
     /// Where the layer will stand.
     home: Home,
     place: StagingPlace,
+    /// How owners change in the copy.
+    shift: Shift,
 }
 
 impl StagedTree {
@@ -44,8 +47,12 @@ impl StagedTree {
         if is_base {
             let mode = std::fs::Permissions::from_mode(0o555);
             std::fs::set_permissions(&tree, mode).os("chmod", &tree)?;
+            if !plan.maps.is_empty() {
+                let root = plan.maps.root()?;
+                std::os::unix::fs::chown(&tree, Some(root.uid), Some(root.gid)).os("chown", &tree)?;
+            }
         }
-        Ok(StagedTree { home, place })
+        Ok(StagedTree { home, place, shift: plan.shift() })
     }
 
     fn tree(&self) -> PathBuf {
@@ -70,7 +77,11 @@ impl Staged for StagedTree {
             Side { root: origin.readable()?, path: origin.path() },
             Side { root: open_directory(&to)?, path: &to },
             task,
-        )
+        )?;
+        if self.shift.is_nothing() {
+            return Ok(());
+        }
+        chown_tree(open_directory(&to)?, &to, &self.shift, Threads::available(), task)
     }
 
     fn root(&self) -> Result<OwnedFd> {

@@ -1,6 +1,6 @@
 //! What the store tells a driver about a layer: plain values, so that they can cross the border to plugins.
 
-use crate::idmap::{Maps, Namespace};
+use crate::idmap::{Maps, Namespace, Shift};
 use crate::ids::LayerId;
 
 /// Which of a store's homes a layer stands in. The records say it; a driver doesn't search.
@@ -112,6 +112,14 @@ impl Plan {
             writable: true,
             options: Vec::new(),
             mount_label: String::new(),
+        }
+    }
+
+    /// How owners change from what the layer starts with.
+    pub fn shift(&self) -> Shift {
+        match self.start {
+            Start::OnParent(Some(_)) => Shift::new(self.parent_maps.clone(), self.maps.clone()),
+            Start::OnParent(None) | Start::Replacing { .. } => Shift::new(self.maps.clone(), self.maps.clone()),
         }
     }
 }
