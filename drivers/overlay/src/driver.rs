@@ -1,11 +1,12 @@
 //! The trait, put together from what stands beside this file.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use storage_core::driver::{
-    self, Capabilities, Comparison, Detached, Driver, Exclusive, Extent, Homes, LayerRef, MountOptions, Mounting, Plan,
-    Request, Shared, Staged, Swept, Trash, View,
+    self, Capabilities, Capability, Comparison, Detached, Driver, Exclusive, Extent, Homes, LayerRef, MountOptions,
+    Mounting, OwnerMaps, Plan, Request, Shared, Staged, Swept, Trash, View,
 };
 use storage_core::error::{Error, Kind, OsContext, Result};
 use storage_core::fs::tempdir::Trashed;
@@ -22,7 +23,7 @@ use crate::options::Options;
 use crate::part::Part;
 use crate::private_home;
 use crate::staged::StagedLayer;
-use crate::survey::{Support, examine, remember};
+use crate::survey::{Support, examine, remember, remember_mapping, supports_mapping};
 use crate::view::{self, Way};
 
 /// The driver, open on its home.
@@ -33,6 +34,8 @@ pub struct Overlay {
     pub(crate) options: Options,
     pub(crate) way: Way,
     pub(crate) kernel: Support,
+    /// Whether lower layers can be shown with mapped owners, once that was tried.
+    pub(crate) mapping: OnceLock<bool>,
 }
 
 impl Overlay {
@@ -49,7 +52,17 @@ impl Overlay {
         remember(&request.run_home, kernel);
         let way = Way { features, user_xattr: in_user_namespace() };
         let options = Options::parse(&request.options)?;
-        Ok(Overlay { homes, run_home: request.run_home.clone(), options, way, kernel })
+        Ok(Overlay { homes, run_home: request.run_home.clone(), options, way, kernel, mapping: OnceLock::new() })
+    }
+
+    /// Whether lower layers can be shown with mapped owners. Costs a process and a mount when it is first asked after a boot.
+    pub(crate) fn maps_owners(&self) -> bool {
+        let home = self.homes.own().root();
+        *self.mapping.get_or_init(|| {
+            let works = supports_mapping(home, &self.run_home, self.way.features);
+            remember_mapping(&self.run_home, works);
+            works
+        })
     }
 
     fn identity_of(&self, id: &LayerId, home: driver::Home) -> Result<String> {
@@ -94,7 +107,9 @@ impl Overlay {
 
 impl Driver for Overlay {
     fn capabilities(&self) -> Capabilities {
-        self.kernel.capabilities(self.way.features, self.homes.own().root())
+        self.kernel
+            .capabilities(self.way.features, self.homes.own().root())
+            .with(Capability::IdMappedMounts, self.maps_owners())
     }
 
     fn has_kernel_mounts(&self) -> bool {
@@ -111,7 +126,7 @@ impl Driver for Overlay {
             pair("Supports d_type", "true"),
             pair("Native Overlay Diff", "true"),
             pair("Using metacopy", word(metacopy)),
-            pair("Supports shifting", "false"),
+            pair("Supports shifting", word(self.maps_owners())),
             pair("Supports volatile", word(self.kernel.volatile)),
         ]
     }
@@ -140,8 +155,14 @@ impl Driver for Overlay {
         view::own_files(&self.homes, layer, self.way)
     }
 
-    fn compare(&self, _held: &Shared<'_>, layer: &LayerRef, base: Option<&LayerRef>) -> Result<Box<dyn Comparison>> {
-        Ok(Box::new(Compared::new(&self.homes, layer, base, self.way)?))
+    fn compare(
+        &self,
+        _held: &Shared<'_>,
+        layer: &LayerRef,
+        base: Option<&LayerRef>,
+        maps: &OwnerMaps,
+    ) -> Result<Box<dyn Comparison>> {
+        Ok(Box::new(Compared::new(&self.homes, layer, base, maps, self.way)?))
     }
 
     fn is_untouched(&self, _held: &Shared<'_>, layer: &LayerRef) -> Result<bool> {
@@ -172,7 +193,7 @@ impl Driver for Overlay {
     }
 
     fn begin(&self, _held: &Shared<'_>, plan: &Plan) -> Result<Box<dyn Staged>> {
-        Ok(Box::new(StagedLayer::begin(&self.homes, plan, self.way.user_xattr)?))
+        Ok(Box::new(StagedLayer::begin(&self.homes, plan, self.way)?))
     }
 
     fn remove(&self, _held: &mut Exclusive<'_>, id: &LayerId, home: driver::Home) -> Result<Box<dyn Trash>> {

@@ -64,7 +64,12 @@ impl Overlay {
         let steps = lowers(&self.homes, layer)?;
         heal_steps(&self.homes, &steps)?;
         let mut parts = Vec::new();
-        self.stack(layer, &steps, flags, access, &mut parts)?.attach(&merged, home, self.way.features)?;
+        let namespace = options.namespace.as_ref().filter(|namespace| !namespace.maps().is_identity());
+        let mut stack = self.stack(layer, &steps, flags, access, &mut parts)?;
+        if let Some(namespace) = namespace {
+            self.map_owners(&mut stack, layer, namespace, &parts)?;
+        }
+        stack.attach(&merged, home, self.way.features)?;
         Ok(merged)
     }
 
@@ -120,9 +125,7 @@ impl Overlay {
             let mut sources = self.named_sources(&part);
             lowers.extend(sources.next().map(|diff| self.short_source(step, diff)));
             lowers.extend(sources);
-            if !step.layer.home.is_writable() {
-                parts.push(part);
-            }
+            parts.push(part);
         }
         if lowers.is_empty() {
             lowers.push(self.nothing_below(layer)?);

@@ -1,15 +1,16 @@
 //! A layer in the making: a directory of changes that nobody has made yet.
 
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use storage_core::archive::Whiteouts;
-use storage_core::driver::{Exclusive, Homes, LayerRef, Plan, Staged, StagingPlace, Start, Trash};
+use storage_core::driver::{Exclusive, Homes, LayerRef, Plan, Staged, StagingPlace, Start, Trash, View};
 use storage_core::error::{Error, Kind, OsContext, Result};
 use storage_core::fs::copy::{Side, copy_tree};
 use storage_core::fs::tempdir::Trashed;
 use storage_core::fs::{lasting_identity, open_directory};
+use storage_core::idmap::{Maps, Shift, Threads, chown_tree};
 use storage_core::ids::LayerId;
 use storage_core::mount::{MAX_LOWERS, is_mount_root};
 use storage_core::task::Task;
@@ -19,11 +20,21 @@ use crate::heal::{find_link, make_link};
 use crate::home::{Home, LinkName, make_dir, read_link_file, write_new};
 use crate::options::check_layer_options;
 use crate::part::Part;
+use crate::view::{Way, view};
 
 /// The name of the layer in its staging place.
 const LAYER: &str = "layer";
 /// What is exchanged when a layer is replaced.
 const DIFF: &str = "layer/diff";
+/// Earlier changes of the layer.
+const EARLIER: &str = "layer/diff1";
+
+/// A parent whose files are to have other owners in the new layer.
+#[derive(Debug)]
+struct Shifted {
+    parent: View,
+    shift: Shift,
+}
 
 /// A layer in the making.
 #[derive(Debug)]
@@ -34,11 +45,13 @@ pub(crate) struct StagedLayer {
     user_xattr: bool,
     /// The changes to start with.
     copy_of: Option<PathBuf>,
+    /// The whole tree to start with, under new owners.
+    shifted: Option<Shifted>,
     link: LinkName,
 }
 
 impl StagedLayer {
-    pub(crate) fn begin(homes: &Homes<Home>, plan: &Plan, user_xattr: bool) -> Result<Self> {
+    pub(crate) fn begin(homes: &Homes<Home>, plan: &Plan, way: Way) -> Result<Self> {
         check_layer_options(&plan.options)?;
         let home = homes.writable(plan.home)?;
         let (origin, copy_of) = match &plan.start {
@@ -51,11 +64,20 @@ impl StagedLayer {
                 (Some(part.pin_changes()?), (!empty).then(|| home.diff(&layer.id)))
             }
         };
+        let shift = plan.shift();
+        let shifted = match &plan.start {
+            Start::OnParent(Some(parent)) if !shift.is_nothing() => {
+                Some(Shifted { parent: view(homes, parent, way)?, shift })
+            }
+            _ => None,
+        };
         let place = StagingPlace::new(home.tempdirs(), origin)?;
-        let staged = StagedLayer { home: home.clone(), place, user_xattr, copy_of, link: LinkName::random()? };
+        let link = LinkName::random()?;
+        let user_xattr = way.user_xattr;
+        let staged = StagedLayer { home: home.clone(), place, user_xattr, copy_of, shifted, link };
         make_dir(&staged.layer(), 0o700)?;
         match &plan.start {
-            Start::OnParent(parent) => staged.lay_out(homes, parent.as_ref())?,
+            Start::OnParent(parent) => staged.lay_out(homes, parent.as_ref(), &plan.maps)?,
             Start::Replacing { layer, .. } => staged.make_diff_like(&home.diff(&layer.id))?,
         }
         Ok(staged)
@@ -70,18 +92,47 @@ impl StagedLayer {
     }
 
     /// Makes all of a layer but its name in `l/`.
-    fn lay_out(&self, homes: &Homes<Home>, parent: Option<&LayerRef>) -> Result<()> {
+    fn lay_out(&self, homes: &Homes<Home>, parent: Option<&LayerRef>, maps: &Maps) -> Result<()> {
         let layer = self.layer();
         for name in ["work", "merged"] {
             make_dir(&layer.join(name), 0o700)?;
         }
         write_new(&layer.join("link"), self.link.as_str())?;
-        let Some(parent) = parent else {
-            make_dir(&layer.join("empty"), 0o700)?;
-            return make_dir(&self.diff(), 0o555);
-        };
-        write_new(&layer.join("lower"), &lower_on(homes, parent)?)?;
-        self.make_diff_like(&homes.of(parent.home)?.diff(&parent.id))
+        match parent {
+            None => {
+                make_dir(&layer.join("empty"), 0o700)?;
+                make_dir(&self.diff(), 0o555)?;
+            }
+            Some(parent) => {
+                write_new(&layer.join("lower"), &lower_on(homes, parent)?)?;
+                self.make_diff_like(&homes.of(parent.home)?.diff(&parent.id))?;
+            }
+        }
+        if maps.is_empty() {
+            return Ok(());
+        }
+        let root = maps.root()?;
+        for name in ["work", "merged", "empty", "diff", ""] {
+            let path = layer.join(name);
+            let is_new = name != "diff" || parent.is_none();
+            if is_new && path.exists() {
+                chown(&path, Some(root.uid), Some(root.gid)).os("chown", &path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the parent's whole tree under new owners: as earlier changes of the layer, directly below those to come, where
+    /// the reference has it too.
+    fn fill_shifted(&self, Shifted { parent, shift }: &Shifted, task: &Task) -> Result<()> {
+        let to = self.place.path(EARLIER);
+        make_dir(&to, 0o700)?;
+        let from = parent.root().try_clone_to_owned().os("dup", &to)?;
+        copy_tree(Side { root: from, path: &to }, Side { root: open_directory(&to)?, path: &to }, task)?;
+        chown_tree(open_directory(&to)?, &to, shift, Threads::available(), task)?;
+        let root = std::fs::symlink_metadata(&to).os("lstat", &to)?;
+        let diff = self.diff();
+        chown(&diff, Some(root.uid()), Some(root.gid())).os("chown", &diff)
     }
 
     /// Makes the directory of changes with the owner and the mode of another's.
@@ -89,7 +140,7 @@ impl StagedLayer {
         let diff = self.diff();
         let metadata = std::fs::symlink_metadata(model).os("lstat", model)?;
         make_dir(&diff, 0o700)?;
-        std::os::unix::fs::chown(&diff, Some(metadata.uid()), Some(metadata.gid())).os("chown", &diff)?;
+        chown(&diff, Some(metadata.uid()), Some(metadata.gid())).os("chown", &diff)?;
         let mode = std::fs::Permissions::from_mode(metadata.mode() & 0o7777);
         std::fs::set_permissions(&diff, mode).os("chmod", &diff)
     }
@@ -161,6 +212,9 @@ fn check_not_ours(homes: &Homes<Home>, parent: &LayerRef, link: &LinkName) -> Re
 
 impl Staged for StagedLayer {
     fn fill(&mut self, task: &Task) -> Result<()> {
+        if let Some(shifted) = self.shifted.take() {
+            return self.fill_shifted(&shifted, task);
+        }
         let Some(from) = &self.copy_of else { return Ok(()) };
         let to = self.diff();
         copy_tree(

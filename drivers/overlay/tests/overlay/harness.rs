@@ -6,8 +6,8 @@ use std::process::Command;
 
 use storage_core::driver::ScratchLocks;
 use storage_core::driver::{
-    Comparison, Detached, Driver, Exclusive, Extent, LayerRef, MountOptions, Mounting, Naive, Plan, Request, Shared,
-    Staged, Start, Trash, View,
+    Comparison, Detached, Driver, Exclusive, Extent, LayerRef, MountOptions, Mounting, Naive, OwnerMaps, Plan, Request,
+    Shared, Staged, Start, Trash, View,
 };
 use storage_core::ids::LayerId;
 use storage_core::locks::ThreadKey;
@@ -131,13 +131,13 @@ impl Store {
     }
 
     pub(crate) fn compare(&mut self, layer: &LayerRef, base: Option<&LayerRef>) -> Result<Box<dyn Comparison>> {
-        self.shared(|driver, held| driver.compare(held, layer, base))
+        self.shared(|driver, held| driver.compare(held, layer, base, &OwnerMaps::default()))
     }
 
     /// The comparison that knows nothing of overlay.
     pub(crate) fn compare_naively(&mut self, layer: &LayerRef, base: Option<&LayerRef>) -> Naive {
         let new = self.view(layer).unwrap();
-        Naive::new(new, base.map(|base| self.view(base).unwrap()))
+        Naive::new(new, base.map(|base| self.view(base).unwrap()), OwnerMaps::default())
     }
 
     pub(crate) fn mount(&mut self, layer: &LayerRef, options: &MountOptions) -> Result<PathBuf> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use storage_core::driver::ScratchLocks;
-use storage_core::driver::{Comparison, Driver, LayerRef, Plan, Request, Shared, Staged, Start, View};
+use storage_core::driver::{Comparison, Driver, LayerRef, OwnerMaps, Plan, Request, Shared, Staged, Start, View};
 use storage_core::ids::LayerId;
 use storage_core::locks::{Exclusive, ThreadKey};
 use storage_core::mount::Features;
@@ -80,7 +80,7 @@ impl Store {
     }
 
     pub(crate) fn compare(&mut self, layer: &LayerRef, base: Option<&LayerRef>) -> Box<dyn Comparison> {
-        self.shared(|driver, held| driver.compare(held, layer, base)).unwrap()
+        self.shared(|driver, held| driver.compare(held, layer, base, &OwnerMaps::default())).unwrap()
     }
 
     /// What is left in staging and trash for good. Between the fork and the exec of a shell that another test starts, its
