@@ -14,8 +14,8 @@ fn changes_at(new: &Path, old: Option<&Path>, at: &str) -> Vec<Change> {
     let new = File::open(new).unwrap();
     let old = old.map(|old| File::open(old).unwrap());
     let mut found = Vec::new();
-    let old = old.as_ref().map(AsFd::as_fd);
-    compare(new.as_fd(), old, Path::new(at), &Task::new("compare"), &mut |change| {
+    let old = old.as_ref().map(|old| Tree::plain(old.as_fd()));
+    compare(Tree::plain(new.as_fd()), old, Path::new(at), &Task::new("compare"), &mut |change| {
         found.push(change);
         Ok(())
     })

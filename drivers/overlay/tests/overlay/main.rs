@@ -7,6 +7,7 @@ mod harness;
 mod homes;
 mod lost;
 mod mounting;
+mod owners;
 mod places;
 mod staging;
 mod user_namespace;

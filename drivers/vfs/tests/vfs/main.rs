@@ -5,4 +5,5 @@
 mod harness;
 mod homes;
 mod layers;
+mod owners;
 mod places;
