@@ -184,6 +184,13 @@ mod tests {
     }
 
     #[test]
+    fn a_helper_ends_with_its_input_as_it_would_if_this_process_were_killed() {
+        let mut helper = Helper::start().expect("helper");
+        drop(helper.0.stdin.take());
+        assert!(helper.0.wait().expect("wait").success(), "it ended for another reason");
+    }
+
+    #[test]
     fn maps_that_the_kernel_refuses_are_refused_before_a_process_starts() {
         let many: Vec<_> = (0..341).map(|n| IdMap { container_id: n, host_id: n, size: 1 }).collect();
         let error = Namespace::of(&Maps { uids: many.clone(), gids: many }).expect_err("too many");

@@ -113,6 +113,21 @@ fn an_overlay_shows_mapped_lowers_and_its_upper_as_it_is() {
 }
 
 #[test]
+fn an_id_outside_the_maps_is_seen_as_nobodys_and_never_copied_up() {
+    on_disk("ext4", |disk| {
+        let home = home(disk);
+        lchown(home.join("one/diff/one"), Some(70_000), Some(0)).expect("chown");
+        let merged = home.join("merged");
+        overlay(&home).attach(&merged, &home, Features::of_kernel()).expect("attach");
+        assert_eq!(owner_of(&merged.join("one")), (65_534, 100_000));
+        assert!(std::fs::write(merged.join("one"), "changed").is_err());
+        assert!(lchown(merged.join("one"), Some(100_001), None).is_err());
+        assert!(!home.join("own/diff/one").exists(), "it was copied up with an owner that it doesn't have");
+        rustix::mount::unmount(&merged, rustix::mount::UnmountFlags::empty()).expect("umount");
+    });
+}
+
+#[test]
 fn a_view_of_mapped_lowers_is_read_only_and_has_no_path() {
     for features in WAYS {
         on_disk("ext4", |disk| {
