@@ -12,6 +12,7 @@ pub mod config;
 pub mod driver;
 pub mod error;
 pub mod fs;
+pub mod idmap;
 pub mod ids;
 pub mod lockfile;
 pub mod locks;

@@ -16,14 +16,14 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag::switch(&["--debug", "-D"], "Print debugging information"),
     Flag::value(&["--durability"], "What survives a power loss: none, layer or strict (default layer)"),
     Flag::value(&["--graph", "-g"], "Root of the storage tree (see `lamina config`)"),
-    Flag::value(&["--image-store"], "Separate store for images").later("image store"),
+    Flag::value(&["--image-store"], "Separate store for images"),
     Flag::value(&["--lock-timeout"], "Give up waiting for a lock after this time (default: wait, and say so)"),
     Flag::switch(&["--no-progress"], "Never show progress"),
     Flag::switch(&["--progress"], "Show progress even when it goes to a file"),
     Flag::value(&["--run", "-R"], "Root of the runtime state tree (see `lamina config`)"),
     Flag::value(&["--storage-driver", "-s"], "Storage driver to use ($STORAGE_DRIVER)"),
     Flag::list(&["--storage-opt"], "Set storage driver options ($STORAGE_OPTS)"),
-    Flag::switch(&["--transient-store"], "Keep records in the run root").later("transient store"),
+    Flag::switch(&["--transient-store"], "Keep records in the run root"),
     Flag::switch(&["--unshare", "-U"], "Enter a user namespace when not root (default true)"),
 ];
 

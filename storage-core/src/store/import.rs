@@ -12,6 +12,7 @@ use crate::archive::{Compression, Ending, Ingest, Ingested, ingest};
 use crate::driver::Staged;
 use crate::error::{Error, Kind, OsContext, Result};
 use crate::fs::TempDir;
+use crate::idmap::Maps;
 use crate::locks::ThreadKey;
 use crate::mount::in_user_namespace;
 use crate::task::Task;
@@ -65,17 +66,23 @@ impl Store {
         self.make(key, new, Content::Archive(Box::new(archive)), task)
     }
 
-    /// Fills `staged` with what it starts from and with `content`, and flushes it.
-    pub(super) fn fill(&self, mut staged: Box<dyn Staged>, content: Content<'_>, task: &Task) -> Result<Filled> {
+    /// Fills `staged` with what it starts from and with `content`, whose owners are kept under `maps`, and flushes it.
+    pub(super) fn fill(
+        &self,
+        mut staged: Box<dyn Staged>,
+        content: Content<'_>,
+        maps: &Maps,
+        task: &Task,
+    ) -> Result<Filled> {
         staged.fill(task)?;
         let (tar_split, ingested) = match content {
             Content::None => (None, None),
             Content::Archive(archive) => {
-                let (tar_split, ingested) = self.extract(&*staged, archive, Ending::Required, task)?;
+                let (tar_split, ingested) = self.extract(&*staged, archive, maps, Ending::Required, task)?;
                 (Some(tar_split), Some(ingested))
             }
             Content::Known(archive, digests) => {
-                let (tar_split, ingested) = self.extract(&*staged, archive, Ending::Optional, task)?;
+                let (tar_split, ingested) = self.extract(&*staged, archive, maps, Ending::Optional, task)?;
                 digests.check(&ingested)?;
                 (Some(tar_split), Some(ingested))
             }
@@ -91,6 +98,7 @@ impl Store {
         &self,
         staged: &dyn Staged,
         archive: Box<dyn Read + Send + '_>,
+        maps: &Maps,
         ending: Ending,
         task: &Task,
     ) -> Result<(TarSplit, Ingested)> {
@@ -103,6 +111,7 @@ impl Store {
         let root = staged.root()?;
         let options = Ingest {
             tar_split: Some(Box::new(BufWriter::with_capacity(1 << 16, file))),
+            maps: maps.clone(),
             in_user_ns: in_user_namespace(),
             ending,
             ..Ingest::new(staged.whiteouts())

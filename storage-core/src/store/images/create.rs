@@ -27,7 +27,7 @@ pub struct NewImage {
     /// Its names.
     pub names: Vec<String>,
     /// What becomes of an image that has one of the names.
-    pub owners: NameOwners,
+    pub name_owners: NameOwners,
     /// Its top layer: an id, a name, or the beginning of one id. None for an image without layers.
     pub layer: Option<String>,
     /// Text that belongs to the user.
@@ -148,7 +148,7 @@ impl Store {
         }
         image.names = unique(&[image.names.as_slice(), &new.names].concat());
         image.names.clone().iter().for_each(|name| image.called(name));
-        self.commit_image(key, image, new.layer.as_deref(), &data, new.owners)
+        self.commit_image(key, image, new.layer.as_deref(), &data, new.name_owners)
     }
 
     fn commit_image(
