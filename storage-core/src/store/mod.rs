@@ -61,5 +61,6 @@ pub use mounting::Release;
 pub use open::Store;
 pub use options::{Durability, StoreOptions};
 pub use properties::NameChange;
+pub use records::json::time as reference_time;
 pub use records::{Damaged, Location, NameScope, Record, RecordTable};
 pub use sight::{Sight, StoreNumber};

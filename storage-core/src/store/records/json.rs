@@ -57,8 +57,9 @@ pub(crate) fn now() -> String {
     written(OffsetDateTime::now_utc())
 }
 
-/// The time `text` (RFC 3339) in the reference's form. One that it couldn't read would make all records unreadable for it.
-pub(crate) fn time(text: &str) -> Result<String> {
+/// The time `text` (RFC 3339) in the reference's form. One that the reference couldn't read would make all records
+/// unreadable for it.
+pub fn time(text: &str) -> Result<String> {
     OffsetDateTime::parse(text, &Rfc3339).map(written).map_err(|source| {
         Error::new(Kind::Usage, "read time").detail(format!("{text:?} is no time: {source}")).remedy("write RFC 3339")
     })
