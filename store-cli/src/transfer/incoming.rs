@@ -43,7 +43,13 @@ struct LoadedLayer {
 impl Loaded {
     fn new(image: &Record, read: &Image, chain: Vec<Chained>) -> Self {
         let layer = |Chained { id, origin }| LoadedLayer { id, reused: origin == Origin::Found };
-        Loaded { id: image.id.clone(), names: image.names.clone(), layers: chain.into_iter().map(layer).collect() }
+        Loaded {
+            id: image.id.clone(),
+            names: image.names.clone(),
+            digest: read.manifest.digest.to_string(),
+            media_type: read.manifest.media_type.clone(),
+            layers: chain.into_iter().map(layer).collect(),
+        }
     }
 }
 
