@@ -12,8 +12,8 @@ use crate::driver::{Home, LayerRef, Plan, Start};
 use crate::error::{Error, Kind, Result};
 use crate::idmap::Maps;
 use crate::ids::LayerId;
-use crate::locks::level::Level;
-use crate::locks::{Kernel, Table, ThreadKey, World, WriteGuard};
+use crate::locks::level::{Layers, Level};
+use crate::locks::{Kernel, MayTake, Table, ThreadKey, World, WriteGuard};
 use crate::task::Task;
 
 /// What a new layer is to be.
@@ -58,6 +58,8 @@ pub(super) struct LayerPlan<'n> {
     parent: Option<LayerRef>,
     parent_maps: Maps,
     maps: Maps,
+    /// The layers below, which are kept without maps, are shown under those of this one.
+    pub(super) shifted: bool,
 }
 
 impl LayerPlan<'_> {
@@ -105,13 +107,22 @@ impl Store {
             maps.check()?;
         }
         let intent = Intent::Create { id: id.to_string() };
-        Ok(LayerPlan { intent, id, new, location, parent: None, parent_maps: Maps::NONE, maps: Maps::NONE })
+        Ok(LayerPlan {
+            intent,
+            id,
+            new,
+            location,
+            parent: None,
+            parent_maps: Maps::NONE,
+            maps: Maps::NONE,
+            shifted: false,
+        })
     }
 
     /// Makes the layer whole in staging. Holds `layers.lock` shared to begin.
     pub(super) fn begin_and_fill(
         &self,
-        key: &mut ThreadKey,
+        key: &mut impl MayTake<Layers>,
         planned: &mut LayerPlan<'_>,
         content: Content<'_>,
         task: &Task,
@@ -131,7 +142,9 @@ impl Store {
             let mut plan = Plan::new(Start::OnParent(planned.parent.clone()));
             plan.home = planned.home();
             plan.maps = planned.maps.clone();
-            plan.parent_maps = planned.parent_maps.clone();
+            // What is shown mapped needn't be copied.
+            let shown = planned.shifted && planned.parent_maps.is_empty();
+            plan.parent_maps.clone_from(if shown { &planned.maps } else { &planned.parent_maps });
             plan.writable = !planned.new.read_only;
             plan.options.clone_from(&planned.new.options);
             plan.mount_label.clone_from(&planned.new.mount_label);
@@ -251,7 +264,7 @@ impl Store {
     /// The parent that was asked for: resolved once, when the layer begins.
     fn find_parent(&self, table: &LayerTable, new: &NewLayer) -> Result<Option<(LayerRef, Maps)>> {
         let Some(wanted) = new.parent.as_deref().filter(|parent| !parent.is_empty()) else { return Ok(None) };
-        let (number, parent) = self.find_layer(table, wanted)?.ok_or_else(|| self.no_parent(wanted))?;
+        let (number, parent) = self.find_layer(table, wanted).ok_or_else(|| self.no_parent(wanted))?;
         self.check_not_container(&parent)?;
         Ok(Some((self.layer_ref_in(table, number, &parent)?, parent.maps())))
     }
@@ -259,7 +272,7 @@ impl Store {
     /// Whether the layer that the content was made on is still there, on the same layers.
     fn check_still_parent(&self, table: &LayerTable, parent: &LayerRef, maps: &Maps) -> Result<()> {
         let id = parent.id.as_str();
-        let (number, record) = self.find_layer(table, id)?.ok_or_else(|| self.no_parent(id))?;
+        let (number, record) = self.find_layer(table, id).ok_or_else(|| self.no_parent(id))?;
         self.check_not_container(&record)?;
         if self.layer_ref_in(table, number, &record)? == *parent && record.maps() == *maps {
             return Ok(());

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use storage_core::Result;
-use storage_core::driver::{Candidate, Capability, Choice, Roots};
+use storage_core::driver::{Candidate, Capability, Choice};
 
 use crate::app::Context;
 use crate::engine;
