@@ -150,7 +150,11 @@ impl StagedLayer {
         let diff = self.diff();
         let metadata = std::fs::symlink_metadata(model).os("lstat", model)?;
         make_dir(&diff, 0o700)?;
-        chown(&diff, Some(metadata.uid()), Some(metadata.gid())).os("chown", &diff)?;
+        match chown(&diff, Some(metadata.uid()), Some(metadata.gid())) {
+            // The owner has no id in this user namespace: the parent stands in a store of somebody else's.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
+            done => done.os("chown", &diff)?,
+        }
         let mode = std::fs::Permissions::from_mode(metadata.mode() & 0o7777);
         std::fs::set_permissions(&diff, mode).os("chmod", &diff)
     }
