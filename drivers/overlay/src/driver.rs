@@ -193,7 +193,7 @@ impl Driver for Overlay {
     }
 
     fn begin(&self, _held: &Shared<'_>, plan: &Plan) -> Result<Box<dyn Staged>> {
-        Ok(Box::new(StagedLayer::begin(&self.homes, plan, self.way)?))
+        Ok(Box::new(StagedLayer::begin(&self.homes, plan, self.way, self.options.refusals)?))
     }
 
     fn remove(&self, _held: &mut Exclusive<'_>, id: &LayerId, home: driver::Home) -> Result<Box<dyn Trash>> {

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use storage_core::archive::Whiteouts;
-use storage_core::driver::{Exclusive, Homes, LayerRef, Plan, Staged, StagingPlace, Start, Trash, View};
+use storage_core::driver::{Exclusive, Homes, LayerRef, Plan, Refusals, Staged, StagingPlace, Start, Trash, View};
 use storage_core::error::{Error, Kind, OsContext, Result};
 use storage_core::fs::copy::{Side, copy_tree};
 use storage_core::fs::tempdir::Trashed;
@@ -43,6 +43,8 @@ pub(crate) struct StagedLayer {
     home: Home,
     place: StagingPlace,
     user_xattr: bool,
+    maps: Maps,
+    refusals: Refusals,
     /// The changes to start with.
     copy_of: Option<PathBuf>,
     /// The whole tree to start with, under new owners.
@@ -51,7 +53,7 @@ pub(crate) struct StagedLayer {
 }
 
 impl StagedLayer {
-    pub(crate) fn begin(homes: &Homes<Home>, plan: &Plan, way: Way) -> Result<Self> {
+    pub(crate) fn begin(homes: &Homes<Home>, plan: &Plan, way: Way, refusals: Refusals) -> Result<Self> {
         check_layer_options(&plan.options)?;
         let home = homes.writable(plan.home)?;
         let (origin, copy_of) = match &plan.start {
@@ -73,8 +75,16 @@ impl StagedLayer {
         };
         let place = StagingPlace::new(home.tempdirs(), origin)?;
         let link = LinkName::random()?;
-        let user_xattr = way.user_xattr;
-        let staged = StagedLayer { home: home.clone(), place, user_xattr, copy_of, shifted, link };
+        let staged = StagedLayer {
+            home: home.clone(),
+            place,
+            user_xattr: way.user_xattr,
+            maps: plan.maps.clone(),
+            refusals,
+            copy_of,
+            shifted,
+            link,
+        };
         make_dir(&staged.layer(), 0o700)?;
         match &plan.start {
             Start::OnParent(parent) => staged.lay_out(homes, parent.as_ref(), &plan.maps)?,
@@ -140,7 +150,11 @@ impl StagedLayer {
         let diff = self.diff();
         let metadata = std::fs::symlink_metadata(model).os("lstat", model)?;
         make_dir(&diff, 0o700)?;
-        chown(&diff, Some(metadata.uid()), Some(metadata.gid())).os("chown", &diff)?;
+        match chown(&diff, Some(metadata.uid()), Some(metadata.gid())) {
+            // The owner has no id in this user namespace: the parent stands in a store of somebody else's.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
+            done => done.os("chown", &diff)?,
+        }
         let mode = std::fs::Permissions::from_mode(metadata.mode() & 0o7777);
         std::fs::set_permissions(&diff, mode).os("chmod", &diff)
     }
@@ -230,6 +244,14 @@ impl Staged for StagedLayer {
 
     fn whiteouts(&self) -> Whiteouts {
         Whiteouts::Overlay { user_xattr: self.user_xattr }
+    }
+
+    fn maps(&self) -> &Maps {
+        &self.maps
+    }
+
+    fn refusals(&self) -> Refusals {
+        self.refusals
     }
 
     fn identity(&self) -> Result<String> {

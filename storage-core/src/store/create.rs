@@ -150,7 +150,7 @@ impl Store {
             plan.mount_label.clone_from(&planned.new.mount_label);
             self.gate.shared(&guard.shared())?.begin(&plan)?
         };
-        let filled = self.fill(staged, content, &planned.maps, task)?;
+        let filled = self.fill(staged, content, task)?;
         task.step(0, 0)?;
         Ok(filled)
     }

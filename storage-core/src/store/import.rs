@@ -9,10 +9,9 @@ use super::create::NewLayer;
 use super::layers::Layer;
 use super::options::Durability;
 use crate::archive::{Compression, Ingest, Ingested, ingest};
-use crate::driver::Staged;
+use crate::driver::{Refusals, Staged};
 use crate::error::{OsContext, Result};
 use crate::fs::TempDir;
-use crate::idmap::Maps;
 use crate::locks::ThreadKey;
 use crate::mount::in_user_namespace;
 use crate::task::Task;
@@ -55,19 +54,13 @@ impl Store {
         self.make(key, new, Content::Archive(Box::new(archive)), task)
     }
 
-    /// Fills `staged` with what it starts from and with `content`, whose owners are kept under `maps`, and flushes it.
-    pub(super) fn fill(
-        &self,
-        mut staged: Box<dyn Staged>,
-        content: Content<'_>,
-        maps: &Maps,
-        task: &Task,
-    ) -> Result<Filled> {
+    /// Fills `staged` with what it starts from and with `content`, and flushes it.
+    pub(super) fn fill(&self, mut staged: Box<dyn Staged>, content: Content<'_>, task: &Task) -> Result<Filled> {
         staged.fill(task)?;
         let (tar_split, ingested) = match content {
             Content::None => (None, None),
             Content::Archive(archive) => {
-                let (tar_split, ingested) = self.extract(&*staged, archive, maps, task)?;
+                let (tar_split, ingested) = self.extract(&*staged, archive, task)?;
                 (Some(tar_split), Some(ingested))
             }
         };
@@ -82,7 +75,6 @@ impl Store {
         &self,
         staged: &dyn Staged,
         archive: Box<dyn Read + Send + '_>,
-        maps: &Maps,
         task: &Task,
     ) -> Result<(TarSplit, Ingested)> {
         let tar_split = TarSplit { place: self.side_places().create()?, name: "tar-split.gz".to_owned() };
@@ -94,7 +86,8 @@ impl Store {
         let root = staged.root()?;
         let options = Ingest {
             tar_split: Some(Box::new(BufWriter::with_capacity(1 << 16, file))),
-            maps: maps.clone(),
+            maps: staged.maps().clone(),
+            ignore_chown_errors: staged.refusals() == Refusals::Ignored,
             in_user_ns: in_user_namespace(),
             ..Ingest::new(staged.whiteouts())
         };
