@@ -51,6 +51,13 @@ typedef struct lamina_view lamina_view;
 typedef struct lamina_comparison lamina_comparison;
 typedef struct lamina_detached lamina_detached;
 
+/* One range of an id map, and the maps of users and groups. No ranges: every id is itself. */
+struct lamina_range { uint64_t container_id; uint64_t host_id; uint64_t size; };
+struct lamina_maps {
+    const struct lamina_range *uids; size_t uid_count;
+    const struct lamina_range *gids; size_t gid_count;
+};
+
 struct lamina_request {
     size_t size;
     struct lamina_str home;
@@ -66,6 +73,8 @@ struct lamina_plan {
     const struct lamina_layer *replacing;   /* NULL: a new layer */
     int32_t replacing_empty;
     lamina_home home;                       /* where the layer will stand: staged there */
+    struct lamina_maps maps;                /* with which the owners of its files are kept */
+    struct lamina_maps parent_maps;         /* with which its parent's are; staged_fill changes owners where they differ */
     int32_t writable;
     const struct lamina_pair *options; size_t option_count;
     struct lamina_str mount_label;
@@ -77,6 +86,8 @@ struct lamina_mount_options {
     int32_t read_only;
     int32_t is_volatile;
     struct lamina_str label;
+    int user_namespace;                     /* show owners through its maps; -1: as they are */
+    struct lamina_maps maps;                /* those maps */
 };
 
 struct lamina_driver_table {
@@ -94,6 +105,7 @@ struct lamina_driver_table {
     void (*close)(lamina_driver *);
     uint64_t (*capabilities)(lamina_driver *);
     int32_t (*has_kernel_mounts)(lamina_driver *);
+    int32_t (*parents_may_come_late)(lamina_driver *);
     int32_t (*status)(lamina_driver *, lamina_each_pair, void *context);
     int32_t (*mount_point)(lamina_driver *, struct lamina_place, lamina_bytes, void *context);
     int32_t (*name_directories)(lamina_driver *, lamina_home, lamina_each_str, void *context);
@@ -106,12 +118,13 @@ struct lamina_driver_table {
     int32_t (*identity)(lamina_driver *, const struct lamina_call *, struct lamina_place, lamina_bytes, void *context);
     int32_t (*view)(lamina_driver *, const struct lamina_call *, const struct lamina_layer *, lamina_view **);
     int32_t (*own_files)(lamina_driver *, const struct lamina_call *, const struct lamina_layer *, lamina_view **);
-    int32_t (*compare)(lamina_driver *, const struct lamina_call *, const struct lamina_layer *, const struct lamina_layer *base,
-                       lamina_comparison **);
+    int32_t (*compare)(lamina_driver *, const struct lamina_call *, const struct lamina_layer *, const struct lamina_maps *,
+                       const struct lamina_layer *base, const struct lamina_maps *base_maps, lamina_comparison **);
     int32_t (*is_untouched)(lamina_driver *, const struct lamina_call *, const struct lamina_layer *, int32_t *untouched);
     int32_t (*write_mark)(lamina_driver *, const struct lamina_call *, struct lamina_place, int32_t *known, lamina_bytes, void *context);
     int32_t (*is_mounted)(lamina_driver *, const struct lamina_call *, struct lamina_place, int32_t *mounted);
     int32_t (*begin)(lamina_driver *, const struct lamina_call *, const struct lamina_plan *, lamina_staged **);
+    int32_t (*staged_settle)(lamina_staged *, const struct lamina_call *, const struct lamina_layer *parent, int32_t root);  /* 0 from the archive, 1 from the parent */
 
     /* no lock: handles */
     int (*view_root)(lamina_view *);                                    /* a borrowed directory descriptor */
@@ -125,6 +138,7 @@ struct lamina_driver_table {
     int32_t (*staged_fill)(lamina_staged *, const struct lamina_call *);
     int32_t (*staged_root)(lamina_staged *, const struct lamina_call *, int *descriptor);
     int32_t (*staged_whiteouts)(lamina_staged *);                       /* 0 apply, 1 overlay, 2 overlay with user.* xattrs */
+    int32_t (*staged_ignores_refused_owners)(lamina_staged *);
     int32_t (*staged_identity)(lamina_staged *, const struct lamina_call *, lamina_bytes, void *context);
     void (*staged_discard)(lamina_staged *);
     int32_t (*trash_reclaim)(lamina_trash *, const struct lamina_call *);   /* ends the handle */

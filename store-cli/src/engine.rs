@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use storage_core::driver::{Candidate, Capability, Registry, Roots};
+use storage_core::idmap::auto::Limits;
 use storage_core::lockfile::{LockWait, Wait};
-use storage_core::store::StoreOptions;
+use storage_core::store::{AutoIds, StoreOptions};
 use storage_core::{Result, archive};
 use storage_driver_overlay as _;
 use storage_driver_vfs as _;
@@ -74,10 +75,21 @@ pub(crate) fn options(globals: &Globals) -> StoreOptions {
         driver: globals.driver.clone(),
         driver_options: globals.driver_options.clone(),
         durability: globals.durability,
+        auto_ids: auto_ids(globals),
         image_store: globals.image_store.clone(),
         transient: globals.transient,
         additional_stores: globals.additional_image_stores().to_vec(),
         wait: globals.lock_timeout.map_or_else(Wait::forever, Wait::at_most).noticing(PATIENCE, Arc::new(tell_of)),
+    }
+}
+
+fn auto_ids(globals: &Globals) -> AutoIds {
+    let configured = &globals.configuration.auto_userns;
+    let defaults = AutoIds::default();
+    AutoIds {
+        root_user: configured.root_user.clone().unwrap_or_else(|| defaults.root_user.clone()),
+        limits: Limits { min: configured.min_size, max: configured.max_size },
+        ..defaults
     }
 }
 

@@ -116,6 +116,10 @@ impl Driver for Overlay {
         true
     }
 
+    fn parents_may_come_late(&self) -> bool {
+        true
+    }
+
     fn status(&self) -> Vec<(String, String)> {
         let backing = filesystem_type(self.homes.own().root()).map_or("<unknown>", |found| found.name());
         let metacopy = self.kernel.metacopy && self.options.mount_flags().value("metacopy") == Some("on");
@@ -193,7 +197,7 @@ impl Driver for Overlay {
     }
 
     fn begin(&self, _held: &Shared<'_>, plan: &Plan) -> Result<Box<dyn Staged>> {
-        Ok(Box::new(StagedLayer::begin(&self.homes, plan, self.way)?))
+        Ok(Box::new(StagedLayer::begin(&self.homes, plan, self.way, self.options.refusals)?))
     }
 
     fn remove(&self, _held: &mut Exclusive<'_>, id: &LayerId, home: driver::Home) -> Result<Box<dyn Trash>> {

@@ -36,9 +36,7 @@ impl Overlay {
         let mut lowers: Vec<Source> =
             if stack.upper.is_none() { stack.lowers.drain(..made_inside).collect() } else { Vec::new() };
         let below = parts.iter().flat_map(|part| part.sources().map(move |source| (part, source))).skip(made_inside);
-        for (part, source) in below {
-            lowers.push(self.mapped(part, source, namespace)?);
-        }
+        lowers.extend(below.map(|(part, source)| self.mapped(part, source, namespace)));
         if let ([only], Some(empty)) = (parts, stack.lowers.pop())
             && only.is_single()
         {
@@ -54,14 +52,14 @@ impl Overlay {
 
     /// One clone serves for all layers of a home of ours. Each of an additional store has its own: the way there is its
     /// owner's to change.
-    fn mapped(&self, part: &Part, source: Source, namespace: &Namespace) -> Result<Source> {
+    fn mapped(&self, part: &Part, source: Source, namespace: &Namespace) -> Source {
         let home = part.layer.home;
         let root = match self.homes.writable(home) {
             Ok(home) => home.root().to_path_buf(),
             Err(_) => source.path.clone(),
         };
         let mapped = Some(Mapped { namespace: namespace.clone(), root });
-        Ok(Source { mapped, held: None, short: None, ..source })
+        Source { mapped, held: None, short: None, ..source }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use storage_core::driver::{
     self, Capabilities, Comparison, Detached, Driver, Exclusive, Extent, Homes, LayerRef, MountOptions, Mounting,
-    Naive, OwnerMaps, Plan, Request, Shared, Staged, Swept, Trash, View,
+    Naive, OwnerMaps, Plan, Refusals, Request, Shared, Staged, Swept, Trash, View,
 };
 use storage_core::error::{OsContext, Result};
 use storage_core::fs::probe::has_reflink;
@@ -24,6 +24,7 @@ use crate::{mounting, options, survey, view};
 pub struct Vfs {
     pub(crate) homes: Homes<Home>,
     pub(crate) features: Features,
+    pub(crate) refusals: Refusals,
 }
 
 impl Vfs {
@@ -34,10 +35,10 @@ impl Vfs {
 
     /// Opens the driver with the mount calls that `features` allows, for tests of what is done without them.
     pub fn open_with(request: &Request, features: Features) -> Result<Self> {
-        options::check(&request.options)?;
+        let refusals = options::parse(&request.options)?;
         let homes = Homes::new(request, Home::new);
         homes.writable_ones().try_for_each(Home::make)?;
-        Ok(Vfs { homes, features })
+        Ok(Vfs { homes, features, refusals })
     }
 
     pub(crate) fn view_of(&self, layer: &LayerRef) -> Result<View> {
@@ -132,7 +133,7 @@ impl Driver for Vfs {
     }
 
     fn begin(&self, _held: &Shared<'_>, plan: &Plan) -> Result<Box<dyn Staged>> {
-        Ok(Box::new(StagedTree::begin(&self.homes, plan)?))
+        Ok(Box::new(StagedTree::begin(&self.homes, plan, self.refusals)?))
     }
 
     fn remove(&self, _held: &mut Exclusive<'_>, id: &LayerId, home: driver::Home) -> Result<Box<dyn Trash>> {

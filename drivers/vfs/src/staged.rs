@@ -5,12 +5,12 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::PathBuf;
 
 use storage_core::archive::Whiteouts;
-use storage_core::driver::{Exclusive, Homes, PinnedDir, Plan, Staged, StagingPlace, Start, Trash};
+use storage_core::driver::{Exclusive, Homes, PinnedDir, Plan, Refusals, Staged, StagingPlace, Start, Trash};
 use storage_core::error::{OsContext, Result};
 use storage_core::fs::copy::{Side, copy_tree};
 use storage_core::fs::tempdir::Trashed;
 use storage_core::fs::{lasting_identity, open_directory};
-use storage_core::idmap::{Shift, Threads, chown_tree};
+use storage_core::idmap::{Maps, Shift, Threads, chown_tree};
 use storage_core::ids::LayerId;
 use storage_core::task::Task;
 
@@ -28,10 +28,11 @@ pub(crate) struct StagedTree {
     place: StagingPlace,
     /// How owners change in the copy.
     shift: Shift,
+    refusals: Refusals,
 }
 
 impl StagedTree {
-    pub(crate) fn begin(homes: &Homes<Home>, plan: &Plan) -> Result<Self> {
+    pub(crate) fn begin(homes: &Homes<Home>, plan: &Plan, refusals: Refusals) -> Result<Self> {
         check_layer_options(&plan.options)?;
         let home = homes.writable(plan.home)?.clone();
         let origin = match &plan.start {
@@ -52,7 +53,7 @@ impl StagedTree {
                 std::os::unix::fs::chown(&tree, Some(root.uid), Some(root.gid)).os("chown", &tree)?;
             }
         }
-        Ok(StagedTree { home, place, shift: plan.shift() })
+        Ok(StagedTree { home, place, shift: plan.shift(), refusals })
     }
 
     fn tree(&self) -> PathBuf {
@@ -90,6 +91,14 @@ impl Staged for StagedTree {
 
     fn whiteouts(&self) -> Whiteouts {
         Whiteouts::Apply
+    }
+
+    fn maps(&self) -> &Maps {
+        self.shift.to()
+    }
+
+    fn refusals(&self) -> Refusals {
+        self.refusals
     }
 
     fn identity(&self) -> Result<String> {

@@ -119,6 +119,19 @@ fn own_options(name: &str, options: &[String]) -> Result<Vec<(String, String)>> 
     Ok(own)
 }
 
+/// The value of an option that is on or off, in the words that the reference knows; an empty one is off.
+///
+/// * Fails with [`Kind::Usage`] on another word.
+pub fn is_on(key: &str, value: &str) -> Result<bool> {
+    match value {
+        "1" | "t" | "T" | "true" | "True" | "TRUE" => Ok(true),
+        "" | "0" | "f" | "F" | "false" | "False" | "FALSE" => Ok(false),
+        _ => Err(Error::new(Kind::Usage, "read storage option")
+            .detail(format!("{key}={value:?} is neither on nor off"))
+            .remedy("write true or false")),
+    }
+}
+
 fn names_stores(key: &str) -> bool {
     matches!(key, "imagestore" | "additionalimagestore")
 }
@@ -143,6 +156,14 @@ mod tests {
         assert_eq!((request.options, request.image_home), (Vec::new(), None));
         let refused = Request::new(&roots, "overlay", &options(&["overlay.imagestore=two"]));
         assert_eq!(refused.map_err(|error| error.kind()).err(), Some(Kind::Usage));
+    }
+
+    #[test]
+    fn an_option_is_on_or_off_or_wrong() {
+        for (value, on) in [("1", true), ("True", true), ("", false), ("F", false)] {
+            assert_eq!(is_on("key", value).expect("known"), on, "{value}");
+        }
+        assert_eq!(is_on("key", "yes").map_err(|error| error.kind()), Err(Kind::Usage));
     }
 
     #[test]

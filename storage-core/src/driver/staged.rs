@@ -3,12 +3,23 @@
 use std::fmt;
 use std::os::fd::OwnedFd;
 
+use super::LayerRef;
 use crate::archive::Whiteouts;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::fs::tempdir::Trashed;
+use crate::idmap::Maps;
 use crate::ids::LayerId;
-use crate::locks::Exclusive;
+use crate::locks::{Exclusive, Shared};
 use crate::task::Task;
+
+/// Where the root of a layer has its owner and mode from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RootFrom {
+    /// The archive had an entry for it.
+    Archive,
+    /// From its parent's.
+    Parent,
+}
 
 /// A layer in the making: a private place that no record names. Dropping it discards it.
 ///
@@ -21,11 +32,28 @@ pub trait Staged: fmt::Debug + Send {
     /// * Stops at the next step when the task is cancelled.
     fn fill(&mut self, task: &Task) -> Result<()>;
 
+    /// Puts what was begun without a parent, and is filled, on `parent`, which is there now and is pinned from here on. Asked
+    /// only of a driver whose [`super::Driver::parents_may_come_late`]. Constant cost.
+    ///
+    /// * What follows is as if it had begun on `parent`; `root` says whether the root has its owner and mode already.
+    fn settle(&mut self, held: &Shared<'_>, parent: &LayerRef, root: RootFrom) -> Result<()> {
+        let _ = (held, parent, root);
+        Err(Error::new(Kind::NotSupported, "begin layer").detail("the driver must know the parent of a layer first"))
+    }
+
     /// The directory into which an archive is extracted.
     fn root(&self) -> Result<OwnedFd>;
 
     /// How the whiteouts of an archive are to be applied in [`Staged::root`].
     fn whiteouts(&self) -> Whiteouts;
+
+    /// The maps with which the owners of an archive are to be kept in [`Staged::root`]: those of the plan.
+    fn maps(&self) -> &Maps;
+
+    /// What becomes of an owner of an archive that can't be given, as the driver was told.
+    fn refusals(&self) -> Refusals {
+        Refusals::Fail
+    }
 
     /// What tells this directory from every other, also after a rename and after a crash: what
     /// [`super::Driver::identity`] will say of the layer once this has taken its place.
@@ -42,6 +70,16 @@ pub trait Staged: fmt::Debug + Send {
     ///
     /// * On failure the layer is as before. What is staged then goes when this is dropped, after the lock (R6).
     fn replace(&mut self, held: &mut Exclusive<'_>, id: &LayerId) -> Result<Box<dyn Trash>>;
+}
+
+/// What becomes of a change of owner that the system refuses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Refusals {
+    /// It is an error.
+    #[default]
+    Fail,
+    /// The file keeps the owner that it has (the option `ignore_chown_errors`).
+    Ignored,
 }
 
 /// Content that no record names any more. Dropping it leaves it where it is, for the next writer or `gc` to reclaim.

@@ -39,7 +39,7 @@ const REMOTE: &[u64] = &[
 /// Whether the filesystem at `path`, or at the nearest directory above it that exists, is one whose files can change without
 /// this kernel's knowledge, so that what `stat` says of an open descriptor may be old.
 pub fn is_remote(path: &Path) -> bool {
-    let magic = rustix::fs::statfs(&nearest_existing(path)).map(|stat| stat.f_type as u64 & 0xffff_ffff);
+    let magic = rustix::fs::statfs(nearest_existing(path)).map(|stat| stat.f_type as u64 & 0xffff_ffff);
     magic.is_ok_and(|magic| REMOTE.contains(&magic))
 }
 

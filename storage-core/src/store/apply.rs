@@ -43,10 +43,11 @@ impl Store {
             let mark = Mark::of(driver.write_mark(&layer.id, layer.home)?, mounts.last_write()?);
             let mut plan = Plan::new(Start::Replacing { layer, empty: untouched });
             plan.mount_label.clone_from(&record.mount_label);
+            plan.maps = record.maps();
             let staged = driver.begin(&plan)?;
             (Before { record, untouched, mark }, staged)
         };
-        let mut filled = self.fill(staged, Content::Archive(Box::new(archive)), &before.record.maps(), task)?;
+        let mut filled = self.fill(staged, Content::Archive(Box::new(archive)), task)?;
         task.step(0, 0)?;
         let mut rubbish = Rubbish::of(self);
         let (mut guard, mut key) = self.write_layers(key, &mut rubbish)?;

@@ -4,6 +4,9 @@
 //! digits of its diff digest, any other layer those of the digest of `PARENT+DIGITS`. A layer is there when it has this id
 //! and this diff digest, in this store or an additional one; else when another one on the same parent has this diff digest.
 //!
+//! What is missing is imported one by one, or, when the driver lets a layer learn its parent late, filled at the same time
+//! and put in place in order ([`super::together`]).
+//!
 //! No digest is locked meanwhile: layers extract at the same time, locks by digest are taken one at a time, and two loads
 //! of layers in different orders would wait for each other. Of two who make the same layer at once, the second finds it at
 //! its commit, throws its own away and uses the first one's.
@@ -14,8 +17,8 @@ use std::io::Read;
 use sha2::{Digest, Sha256};
 
 use super::Store;
-use super::create::NewLayer;
-use super::import::{Content, Digests};
+use super::create::{LayerPlan, NewLayer};
+use super::import::{Content, Digests, Filled};
 use super::layers::Layer;
 use super::lease::Lease;
 use super::records::json;
@@ -79,10 +82,35 @@ impl Store {
         task: &Task,
     ) -> Result<Vec<Chained>> {
         let mut chain: Vec<Chained> = Vec::new();
-        for layer in layers {
+        if self.gate.parents_may_come_late() {
+            chain = self.find_first(key, lease, layers)?;
+            let (missing, parent) = (&layers[chain.len()..], chain.last().map(|parent| parent.id.clone()));
+            if missing.len() > 1 {
+                chain.extend(self.import_together(key, lease, parent.as_deref(), missing, task)?);
+            }
+        }
+        for layer in &layers[chain.len()..] {
             let parent = chain.last().map(|parent| parent.id.clone());
             let next = self.find_or_import(key, lease, parent.as_deref(), layer, task);
             chain.push(next.map_err(|error| error.detail(format!("in the layer {}", layer.diff_digest)))?);
+        }
+        Ok(chain)
+    }
+
+    /// As many of the layers from the bottom up as are there.
+    fn find_first(
+        &self,
+        key: &mut ThreadKey,
+        lease: &mut Lease<'_>,
+        layers: &[ChainLayer<'_>],
+    ) -> Result<Vec<Chained>> {
+        let mut chain: Vec<Chained> = Vec::new();
+        for layer in layers {
+            let parent = chain.last().map(|parent| parent.id.clone());
+            match self.find_in_chain(key, lease, parent.as_deref(), layer.diff_digest)? {
+                Some(found) => chain.push(found),
+                None => break,
+            }
         }
         Ok(chain)
     }
@@ -115,27 +143,31 @@ impl Store {
         layer: &ChainLayer<'_>,
         task: &Task,
     ) -> Result<Chained> {
-        let new = NewLayer {
-            id: Some(LayerId::for_new(&chain_id(parent, layer.diff_digest)?)?),
-            parent: parent.map(str::to_owned),
-            read_only: true,
-            ..NewLayer::default()
-        };
-        let mut plan = self.plan_layer(&new)?;
+        let new = new_layer(parent, layer)?;
+        let mut plan = self.plan_leased(lease, &new)?;
+        let digests = Digests { blob: layer.digest, diff: layer.diff_digest };
+        let mut filled = self.begin_and_fill(key, &mut plan, Content::Known((layer.open)()?, digests), task)?;
+        self.commit_one(key, &plan, &mut filled)
+    }
+
+    pub(super) fn plan_leased<'n>(&self, lease: &mut Lease<'_>, new: &'n NewLayer) -> Result<LayerPlan<'n>> {
+        let mut plan = self.plan_layer(new)?;
         let created = json::now();
         lease.making(plan.id.as_str(), &created)?;
         plan.created = Some(created);
-        let digests = Digests { blob: layer.digest, diff: layer.diff_digest };
-        let mut filled = self.begin_and_fill(key, &mut plan, Content::Known((layer.open)()?, digests), task)?;
+        Ok(plan)
+    }
+
+    pub(super) fn commit_one(&self, key: &mut ThreadKey, plan: &LayerPlan<'_>, filled: &mut Filled) -> Result<Chained> {
         let mut rubbish = Rubbish::of(self);
         let (mut guard, _key) = self.write_layers(key, &mut rubbish)?;
-        let made = self.commit_planned(&mut guard, &plan, &mut filled, &mut rubbish)?;
+        let made = self.commit_planned(&mut guard, plan, filled, &mut rubbish)?;
         self.said_and_done()?;
         Ok(Chained { id: made.id, origin: Origin::Made })
     }
 
     /// The layer with this content on `parent`, which is kept from now on; none when there is none.
-    fn find_in_chain(
+    pub(super) fn find_in_chain(
         &self,
         key: &mut ThreadKey,
         lease: &mut Lease<'_>,
@@ -151,6 +183,16 @@ impl Store {
             Err(error) => Err(error),
         }
     }
+}
+
+/// The layer that is to be made.
+pub(super) fn new_layer(parent: Option<&str>, layer: &ChainLayer<'_>) -> Result<NewLayer> {
+    Ok(NewLayer {
+        id: Some(LayerId::for_new(&chain_id(parent, layer.diff_digest)?)?),
+        parent: parent.map(str::to_owned),
+        read_only: true,
+        ..NewLayer::default()
+    })
 }
 
 /// The id of a layer with this content on `parent`.

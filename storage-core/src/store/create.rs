@@ -8,12 +8,12 @@ use super::options::Durability;
 use super::records::{Edit, Location, json};
 use super::recovery::LayersGuard;
 use super::rubbish::Rubbish;
-use crate::driver::{Home, LayerRef, Plan, Start};
+use crate::driver::{Home, LayerRef, Plan, Staged, Start};
 use crate::error::{Error, Kind, Result};
 use crate::idmap::Maps;
 use crate::ids::LayerId;
-use crate::locks::level::Level;
-use crate::locks::{Kernel, Table, ThreadKey, World, WriteGuard};
+use crate::locks::level::{Layers, Level};
+use crate::locks::{Kernel, MayTake, Table, ThreadKey, World, WriteGuard};
 use crate::task::Task;
 
 /// What a new layer is to be.
@@ -47,6 +47,15 @@ pub enum Owners {
     Mapped(Maps),
 }
 
+/// When a layer in the making learns its parent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ParentComes {
+    /// When it is begun.
+    First,
+    /// When it is filled, by [`Store::settle`].
+    Late,
+}
+
 /// A new layer between its plan and its commit.
 #[derive(Debug)]
 pub(super) struct LayerPlan<'n> {
@@ -60,12 +69,21 @@ pub(super) struct LayerPlan<'n> {
     parent: Option<LayerRef>,
     parent_maps: Maps,
     maps: Maps,
+    /// The layers below, which are kept without maps, are shown under those of this one.
+    pub(super) shifted: bool,
 }
 
 impl LayerPlan<'_> {
     /// Which home of the driver the layer will stand in.
     fn home(&self) -> Home {
         if self.location == Location::ImageStore { Home::ImageStore } else { Home::Own }
+    }
+}
+
+impl LayerPlan<'_> {
+    /// Whether it has yet to learn its parent.
+    pub(super) fn is_without_parent(&self) -> bool {
+        self.parent.is_none() && self.new.parent.is_some()
     }
 }
 
@@ -107,42 +125,88 @@ impl Store {
             maps.check()?;
         }
         let intent = Intent::Create { id: id.to_string() };
-        let maps = Maps::NONE;
-        Ok(LayerPlan { intent, id, new, location, created: None, parent: None, parent_maps: Maps::NONE, maps })
+        Ok(LayerPlan {
+            intent,
+            id,
+            new,
+            location,
+            created: None,
+            parent: None,
+            parent_maps: Maps::NONE,
+            maps: Maps::NONE,
+            shifted: false,
+        })
     }
 
     /// Makes the layer whole in staging. Holds `layers.lock` shared to begin.
     pub(super) fn begin_and_fill(
         &self,
-        key: &mut ThreadKey,
+        key: &mut impl MayTake<Layers>,
         planned: &mut LayerPlan<'_>,
         content: Content<'_>,
         task: &Task,
     ) -> Result<Filled> {
-        let staged = {
-            let (guard, _key) = self.layers.read(key, &self.wait)?;
-            self.check_new(guard.table(), &planned.id, planned.new)?;
-            if let Some((parent, maps)) = self.find_parent(guard.table(), planned.new)? {
-                planned.parent = Some(parent);
-                planned.parent_maps = maps;
-            }
-            planned.maps = match &planned.new.owners {
-                Owners::AsParent => planned.parent_maps.clone(),
-                Owners::Host => Maps::NONE,
-                Owners::Mapped(maps) => maps.clone(),
-            };
-            let mut plan = Plan::new(Start::OnParent(planned.parent.clone()));
-            plan.home = planned.home();
-            plan.maps = planned.maps.clone();
-            plan.parent_maps = planned.parent_maps.clone();
-            plan.writable = !planned.new.read_only;
-            plan.options.clone_from(&planned.new.options);
-            plan.mount_label.clone_from(&planned.new.mount_label);
-            self.gate.shared(&guard.shared())?.begin(&plan)?
-        };
-        let filled = self.fill(staged, content, &planned.maps, task)?;
+        let staged = self.begin(key, planned, ParentComes::First)?;
+        let filled = self.fill(staged, content, task)?;
         task.step(0, 0)?;
         Ok(filled)
+    }
+
+    /// Begins the layer in staging. Holds `layers.lock` shared.
+    pub(super) fn begin(
+        &self,
+        key: &mut impl MayTake<Layers>,
+        planned: &mut LayerPlan<'_>,
+        parent: ParentComes,
+    ) -> Result<Box<dyn Staged>> {
+        let (guard, _key) = self.layers.read(key, &self.wait)?;
+        self.check_new(guard.table(), &planned.id, planned.new)?;
+        if parent == ParentComes::First {
+            self.adopt_parent(guard.table(), planned)?;
+        }
+        planned.maps = match &planned.new.owners {
+            Owners::AsParent => planned.parent_maps.clone(),
+            Owners::Host => Maps::NONE,
+            Owners::Mapped(maps) => maps.clone(),
+        };
+        let mut plan = Plan::new(Start::OnParent(planned.parent.clone()));
+        plan.home = planned.home();
+        plan.maps = planned.maps.clone();
+        // What is shown mapped needn't be copied.
+        let shown = planned.shifted && planned.parent_maps.is_empty();
+        plan.parent_maps.clone_from(if shown { &planned.maps } else { &planned.parent_maps });
+        plan.writable = !planned.new.read_only;
+        plan.options.clone_from(&planned.new.options);
+        plan.mount_label.clone_from(&planned.new.mount_label);
+        self.gate.shared(&guard.shared())?.begin(&plan)
+    }
+
+    /// Puts what was begun without its parent on it, which is there now, and flushes it. Holds `layers.lock` shared for a
+    /// moment.
+    pub(super) fn settle(
+        &self,
+        key: &mut impl MayTake<Layers>,
+        planned: &mut LayerPlan<'_>,
+        filled: &mut Filled,
+    ) -> Result<()> {
+        {
+            let (guard, _key) = self.layers.read(key, &self.wait)?;
+            self.adopt_parent(guard.table(), planned)?;
+            if let Some(parent) = &planned.parent {
+                let root = filled.root_owner();
+                self.gate.shared(&guard.shared())?.settle(&mut *filled.staged, parent, root)?;
+            }
+        }
+        self.flush(&*filled.staged)
+    }
+
+    /// Finds the parent that was asked for.
+    fn adopt_parent(&self, table: &LayerTable, planned: &mut LayerPlan<'_>) -> Result<()> {
+        if let Some((parent, maps)) = self.find_parent(table, planned.new)? {
+            planned.parent = Some(parent);
+            planned.parent_maps = maps;
+        }
+        Ok(())
     }
 
     /// Puts a layer in place and saves its record. On success the intent still stands: the caller says when all is done.
@@ -254,7 +318,7 @@ impl Store {
     /// The parent that was asked for: resolved once, when the layer begins.
     fn find_parent(&self, table: &LayerTable, new: &NewLayer) -> Result<Option<(LayerRef, Maps)>> {
         let Some(wanted) = new.parent.as_deref().filter(|parent| !parent.is_empty()) else { return Ok(None) };
-        let (number, parent) = self.find_layer(table, wanted)?.ok_or_else(|| self.no_parent(wanted))?;
+        let (number, parent) = self.find_layer(table, wanted).ok_or_else(|| self.no_parent(wanted))?;
         self.check_not_container(&parent)?;
         Ok(Some((self.layer_ref_in(table, number, &parent)?, parent.maps())))
     }
@@ -262,7 +326,7 @@ impl Store {
     /// Whether the layer that the content was made on is still there, on the same layers.
     fn check_still_parent(&self, table: &LayerTable, parent: &LayerRef, maps: &Maps) -> Result<()> {
         let id = parent.id.as_str();
-        let (number, record) = self.find_layer(table, id)?.ok_or_else(|| self.no_parent(id))?;
+        let (number, record) = self.find_layer(table, id).ok_or_else(|| self.no_parent(id))?;
         self.check_not_container(&record)?;
         if self.layer_ref_in(table, number, &record)? == *parent && record.maps() == *maps {
             return Ok(());

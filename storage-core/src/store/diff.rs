@@ -175,7 +175,10 @@ impl Reading<'_> {
 }
 
 /// A layer and its ancestors, as far as the records know them.
-fn chain_of<'t>(tables: &'t [Arc<LayerTable>], layer: &'t Arc<Layer>) -> impl Iterator<Item = &'t Arc<Layer>> {
+pub(super) fn chain_of<'t>(
+    tables: &'t [Arc<LayerTable>],
+    layer: &'t Arc<Layer>,
+) -> impl Iterator<Item = &'t Arc<Layer>> {
     let most = tables.iter().map(|table| table.len()).sum();
     std::iter::successors(Some(layer), |layer| by_id(tables, &layer.parent).map(|(_, parent)| parent)).take(most)
 }

@@ -9,10 +9,9 @@ use super::create::NewLayer;
 use super::layers::Layer;
 use super::options::Durability;
 use crate::archive::{Compression, Ending, Ingest, Ingested, ingest};
-use crate::driver::Staged;
+use crate::driver::{Refusals, RootFrom, Staged};
 use crate::error::{Error, Kind, OsContext, Result};
 use crate::fs::TempDir;
-use crate::idmap::Maps;
 use crate::locks::ThreadKey;
 use crate::mount::in_user_namespace;
 use crate::task::Task;
@@ -66,39 +65,38 @@ impl Store {
         self.make(key, new, Content::Archive(Box::new(archive)), task)
     }
 
-    /// Fills `staged` with what it starts from and with `content`, whose owners are kept under `maps`, and flushes it.
-    pub(super) fn fill(
-        &self,
-        mut staged: Box<dyn Staged>,
-        content: Content<'_>,
-        maps: &Maps,
-        task: &Task,
-    ) -> Result<Filled> {
+    /// Fills `staged` with what it starts from and with `content`, and flushes it.
+    pub(super) fn fill(&self, mut staged: Box<dyn Staged>, content: Content<'_>, task: &Task) -> Result<Filled> {
         staged.fill(task)?;
         let (tar_split, ingested) = match content {
             Content::None => (None, None),
             Content::Archive(archive) => {
-                let (tar_split, ingested) = self.extract(&*staged, archive, maps, Ending::Required, task)?;
+                let (tar_split, ingested) = self.extract(&*staged, archive, Ending::Required, task)?;
                 (Some(tar_split), Some(ingested))
             }
             Content::Known(archive, digests) => {
-                let (tar_split, ingested) = self.extract(&*staged, archive, maps, Ending::Optional, task)?;
+                let (tar_split, ingested) = self.extract(&*staged, archive, Ending::Optional, task)?;
                 digests.check(&ingested)?;
                 (Some(tar_split), Some(ingested))
             }
         };
-        if self.durability != Durability::None {
-            let root = staged.root()?;
-            rustix::fs::syncfs(&root).os("syncfs", &self.places.graph_root)?;
-        }
+        self.flush(&*staged)?;
         Ok(Filled { staged, tar_split, ingested })
+    }
+
+    /// Puts what is staged on disk, as far as the store promises it.
+    pub(super) fn flush(&self, staged: &dyn Staged) -> Result<()> {
+        if self.durability == Durability::None {
+            return Ok(());
+        }
+        let root = staged.root()?;
+        rustix::fs::syncfs(&root).os("syncfs", &self.places.graph_root)
     }
 
     fn extract(
         &self,
         staged: &dyn Staged,
         archive: Box<dyn Read + Send + '_>,
-        maps: &Maps,
         ending: Ending,
         task: &Task,
     ) -> Result<(TarSplit, Ingested)> {
@@ -111,7 +109,8 @@ impl Store {
         let root = staged.root()?;
         let options = Ingest {
             tar_split: Some(Box::new(BufWriter::with_capacity(1 << 16, file))),
-            maps: maps.clone(),
+            maps: staged.maps().clone(),
+            ignore_chown_errors: staged.refusals() == Refusals::Ignored,
             in_user_ns: in_user_namespace(),
             ending,
             ..Ingest::new(staged.whiteouts())
@@ -141,6 +140,14 @@ impl Filled {
     /// The size of the uncompressed archive, -1 without one.
     pub(super) fn size(&self) -> i64 {
         self.ingested.as_ref().map_or(-1, |ingested| ingested.diff_size)
+    }
+
+    /// Where the root's owner and mode come from.
+    pub(super) fn root_owner(&self) -> RootFrom {
+        match &self.ingested {
+            Some(ingested) if ingested.has_root => RootFrom::Archive,
+            _ => RootFrom::Parent,
+        }
     }
 
     /// Writes into `layer` what the archive was; returns the size of the uncompressed archive, -1 without one.

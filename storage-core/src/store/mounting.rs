@@ -99,7 +99,7 @@ impl Store {
         if let Some(layer) = own.find(wanted) {
             return Ok(Arc::clone(layer));
         }
-        match self.find_layer(own, wanted)? {
+        match self.find_layer(own, wanted) {
             None => own.resolve(wanted, "mount").cloned(),
             Some(_) => Err(Error::new(Kind::ReadOnlyStore, "mount")
                 .detail(format!("{wanted:?} is in an additional store: mounting read/only store images is not allowed"))

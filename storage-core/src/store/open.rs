@@ -5,6 +5,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::AutoIds;
 use super::additional::Additional;
 use super::containers::ContainerTable;
 use super::images::ImageTable;
@@ -18,7 +19,7 @@ use crate::error::{Error, Kind, OsContext, Result};
 use crate::fs::TempDirs;
 use crate::fs::probe::is_remote;
 use crate::lockfile::{Access, LockFile, Wait};
-use crate::locks::level::{Containers, Graph, Images, Layers, Level, Mounts};
+use crate::locks::level::{Containers, Graph, Images, Layers, Level, Mounts, UserNamespaces};
 use crate::locks::{Flush, Guarded, Kernel, NoRecords, RecordFile, Sight, StoreId, Table, ThreadKey, Watched};
 
 /// An open store. It may be shared by threads; each needs a [`ThreadKey`] of its own for what may wait.
@@ -38,6 +39,8 @@ pub struct Store {
     pub(super) other_containers: Watched<ContainerTable, Kernel>,
     pub(super) other_layers: Watched<LayerTable, Kernel>,
     pub(super) additional: Vec<Additional>,
+    pub(super) user_namespaces: Guarded<UserNamespaces, NoRecords, Kernel>,
+    pub(super) auto_ids: AutoIds,
 }
 
 impl Store {
@@ -107,6 +110,8 @@ impl Store {
                 record_files(vec![PathBuf::new(), places.other_volatile_layers()]),
             ),
             additional,
+            user_namespaces: level.of(Kernel::new(), &[places.graph_root.join("userns.lock")], Vec::new()),
+            auto_ids: options.auto_ids.clone(),
             driver_options: options.driver_options.clone(),
             durability: options.durability,
             wait: options.wait.clone(),

@@ -3,11 +3,11 @@
 //! Only holders of the exclusive lock come here (readers never repair). What died half-way is known from the intent, from
 //! records marked incomplete (the reference's way), or from a name that two layers have.
 
+use super::Store;
 use super::intent::Intent;
 use super::layers::{Layer, LayerTable};
 use super::records::Edit;
 use super::rubbish::Rubbish;
-use super::{ItemKind, Store};
 use crate::driver::Home;
 use crate::error::{Kind, Result};
 use crate::ids::LayerId;
@@ -71,10 +71,9 @@ impl Store {
                     Err(_) => Ok(()),
                 }
             }
-            Intent::CreateFor { container, layer } => {
+            Intent::CreateFor { layer, .. } => {
                 let layers = std::slice::from_ref(layer);
-                let made = self.is_there(ItemKind::Container, container);
-                match made.and_then(|made| self.unneeded(guard.table(), layers, made)) {
+                match self.unneeded(guard.table(), layers, false) {
                     Ok(going) => self.forget_left(guard, &going, layers, rubbish),
                     Err(error) if error.kind() == Kind::LockMisuse => Err(error),
                     Err(_) => Ok(()),
@@ -110,7 +109,9 @@ impl Store {
         rubbish: &mut Rubbish<'_>,
     ) -> Result<()> {
         let mut edit = Edit::of(guard.table());
-        going.iter().for_each(|id| edit.remove(id));
+        for id in going {
+            edit.remove(id);
+        }
         if !edit.is_empty() {
             let (table, changed) = edit.finish();
             guard.save(table, &changed)?;

@@ -153,16 +153,16 @@ impl Store {
     }
 
     /// The layer called `wanted`, and the store that has it. `own` are the store's own layers, as the caller holds them.
-    pub(super) fn find_layer(&self, own: &LayerTable, wanted: &str) -> Result<Option<(StoreNumber, Arc<Layer>)>> {
+    pub(super) fn find_layer(&self, own: &LayerTable, wanted: &str) -> Option<(StoreNumber, Arc<Layer>)> {
         if let Some(layer) = own.find(wanted) {
-            return Ok(Some((0, Arc::clone(layer))));
+            return Some((0, Arc::clone(layer)));
         }
         for (number, store) in (1..).zip(&self.additional) {
             if let Some(layer) = store.layers().unwrap_or_default().find(wanted) {
-                return Ok(Some((number, Arc::clone(layer))));
+                return Some((number, Arc::clone(layer)));
             }
         }
-        Ok(None)
+        None
     }
 
     /// The layers of this store, as the caller has them, and those of its additional stores.

@@ -1,11 +1,11 @@
 //! Layers whose owners are kept under maps.
 
-use storage_core::driver::{Driver, LayerRef, MountOptions, OwnerMaps, Plan, Start};
+use storage_core::driver::{Driver, LayerRef, MountOptions, OwnerMaps, Plan, Refusals, Start};
 use storage_core::idmap::{Maps, Namespace, parse_map};
 use storage_core::mount::Features;
 use storage_core::{Kind, Task};
 
-use crate::harness::{Store, chain, kind, shell};
+use crate::harness::{Store, chain, kind, request, shell};
 
 fn maps(text: &str) -> Maps {
     Maps::new(parse_map(text).unwrap(), Vec::new()).unwrap()
@@ -52,6 +52,17 @@ fn a_copy_has_the_owners_that_its_maps_ask_for() {
     let narrow = make(&mut store, &chain(&["c", "a"]), &maps("0:5000:5"), &one);
     assert_eq!(kind(narrow), Some(Kind::InvalidMappings));
     assert!(!home.join("c").exists() && store.leftovers() == 0);
+}
+
+#[test]
+fn the_option_for_refused_owners_reaches_the_extraction() {
+    let dir = tempfile::tempdir().unwrap();
+    for (value, refusals) in [("true", Refusals::Ignored), ("false", Refusals::Fail)] {
+        let mut store = Store::with_request(&request(dir.path(), &[("ignore_chown_errors", value)]), Features::NONE);
+        let staged = store.shared(|driver, held| driver.begin(held, &Plan::new(Start::OnParent(None)))).unwrap();
+        assert_eq!(staged.refusals(), refusals);
+        assert!(staged.maps().is_empty());
+    }
 }
 
 #[test]
