@@ -4,6 +4,7 @@ mod account;
 mod command_line;
 mod config;
 mod endings;
+mod load;
 mod peer;
 mod podman_user;
 mod refused;
