@@ -7,6 +7,7 @@
 //! |---|---|---|---|---|
 //! | lookup, list, names, metadata, exists, mounted | | | | a snapshot |
 //! | create, import | | shared to begin, exclusive to commit | | staging: extraction, copy, flush |
+//! | import a chain | | as import, layer by layer | | staging, of several layers at once where the driver can |
 //! | apply a diff | | shared to begin, exclusive to exchange | shared both times, to see that it is not mounted | staging |
 //! | diff, changes, diff size | | shared to take a view | | the stream |
 //! | delete, wipe | shared | exclusive | exclusive, when mounted | deletion of the trash |

@@ -1,11 +1,12 @@
 //! Image layouts for the tests: layers as trees, everything else as it follows from them.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
+use storage_core::archive::HashingWriter;
 
 /// A layout in a directory.
 pub(crate) struct Layout {
@@ -43,8 +44,9 @@ impl Blob {
 }
 
 pub(crate) fn digest(bytes: &[u8]) -> String {
-    let digits: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{digits}")
+    let mut hashing = HashingWriter::new(std::io::sink());
+    hashing.write_all(bytes).expect("hash");
+    hashing.finish().1
 }
 
 impl Layout {

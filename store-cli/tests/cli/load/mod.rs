@@ -259,14 +259,15 @@ fn what_was_saved_is_the_same_image() {
 fn images_go_through_pipes() {
     let bench = Bench::new("vfs");
     let layout = bench.layout("x:1", &bench.three());
-    let gzip = Command::new("gzip").arg("-c").arg(layout.tar()).stdout(Stdio::piped()).spawn().expect("start gzip");
-    let output = bench.command(&["load"]).stdin(gzip.stdout.expect("a pipe")).output().expect("run");
+    let mut gzip = Command::new("gzip").arg("-c").arg(layout.tar()).stdout(Stdio::piped()).spawn().expect("start gzip");
+    let output = bench.command(&["load"]).stdin(gzip.stdout.take().expect("a pipe")).output().expect("run");
     let loaded = Ended::of(&output);
     assert_eq!(loaded.code, Some(0), "{loaded:?}");
-    let saved = bench.command(&["save", "x:1"]).stdout(Stdio::piped()).spawn().expect("start");
+    let mut saved = bench.command(&["save", "x:1"]).stdout(Stdio::piped()).spawn().expect("start");
     let other = Bench::new("vfs");
-    let output = other.command(&["load", "-"]).stdin(saved.stdout.expect("a pipe")).output().expect("run");
+    let output = other.command(&["load", "-"]).stdin(saved.stdout.take().expect("a pipe")).output().expect("run");
     assert_eq!(Ended::of(&output).out, loaded.out);
+    assert!(gzip.wait().expect("wait").success() && saved.wait().expect("wait").success());
 }
 
 #[test]
