@@ -14,6 +14,7 @@ mod house;
 mod kill;
 mod meanwhile;
 mod peers;
+mod power;
 mod quiet;
 mod roundtrip;
 mod stall;
@@ -32,6 +33,7 @@ const CASES: &[&[Case]] = &[
     kill::CASES,
     chain::CASES,
     full_disk::CASES,
+    power::CASES,
     bad_input::CASES,
     tour::CASES,
 ];
