@@ -8,6 +8,7 @@
 //! `config` and `idmap`; `fs`; `sys`; `error` and `ids`. A driver crate sees what stands below `locks`' state: never `store`.
 
 pub mod archive;
+pub mod config;
 pub mod driver;
 pub mod error;
 pub mod fs;

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
-use storage_core::driver::{Capability, Registry};
+use storage_core::driver::{Candidate, Capability, Registry, Roots};
 use storage_core::lockfile::{LockWait, Wait};
 use storage_core::store::StoreOptions;
 use storage_core::{Result, archive};
@@ -13,11 +13,12 @@ use storage_driver_vfs as _;
 
 pub(crate) use storage_core::archive::{Change, ChangeKind, Compression};
 pub(crate) use storage_core::locks::ThreadKey;
-pub(crate) use storage_core::store::{DiffOptions, Durability, Layer, NewLayer, Release, Store};
+pub(crate) use storage_core::store::{DiffOptions, Durability, ItemKind, Layer, NameChange, NewLayer, Release, Store};
 
 use crate::app::Context;
 use crate::globals::Globals;
 use crate::output::complain;
+use crate::stop::not_yet;
 
 /// How long a wait for a lock goes on before the command says so.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -29,9 +30,50 @@ pub(crate) fn registry() -> Result<Registry> {
 
 /// Opens the store that the flags name, with the key of this thread.
 pub(crate) fn open(context: &Context) -> Result<(Store, ThreadKey)> {
+    check_supported(&context.globals)?;
+    let registry = registry()?;
+    let options = StoreOptions { driver: wanted_driver(&context.globals, &registry)?, ..options(&context.globals) };
     let mut key = ThreadKey::take()?;
-    let store = Store::open(&options(&context.globals), &registry()?, &mut key)?;
+    let store = Store::open(&options, &registry, &mut key)?;
     Ok((store, key))
+}
+
+/// Refuses what is configured and can't be obeyed: a store that was opened all the same would not be the one meant.
+fn check_supported(globals: &Globals) -> Result<()> {
+    globals.configuration.check_supported()?;
+    let configured = |key: &str| {
+        let source = globals.configuration.sources.get(key);
+        source.map_or_else(|| key.to_owned(), |source| format!("{source}: {key}"))
+    };
+    if globals.image_store.is_some() {
+        return Err(not_yet(&configured("storage.imagestore"), "image store"));
+    }
+    if globals.transient {
+        return Err(not_yet(&configured("storage.transient_store"), "transient store"));
+    }
+    if !globals.additional_image_stores().is_empty() {
+        return Err(not_yet(&configured("storage.options.additionalimagestores"), "additional image stores"));
+    }
+    Ok(())
+}
+
+/// The driver to open the store with: the one that is named, else the first of the configured list that works on a root
+/// which has none yet. None leaves the choice to the registry.
+pub(crate) fn wanted_driver(globals: &Globals, registry: &Registry) -> Result<Option<String>> {
+    let list = &globals.configuration.driver_priority;
+    if globals.driver.is_some() || list.is_empty() {
+        return Ok(globals.driver.clone());
+    }
+    let candidates = registry.survey(&Roots::new(&globals.graph_root, &globals.run_root), &globals.driver_options)?;
+    Ok(first_of(list, &candidates))
+}
+
+fn first_of(list: &[String], candidates: &[Candidate]) -> Option<String> {
+    if candidates.iter().any(|each| each.prior) {
+        return None;
+    }
+    let usable = |name: &&String| candidates.iter().any(|each| each.descriptor.name == *name && each.survey.usable);
+    list.iter().find(usable).cloned()
 }
 
 /// What the flags mean to the store.
@@ -42,6 +84,9 @@ pub(crate) fn options(globals: &Globals) -> StoreOptions {
         driver: globals.driver.clone(),
         driver_options: globals.driver_options.clone(),
         durability: globals.durability,
+        image_store: None,
+        transient: false,
+        additional_stores: Vec::new(),
         wait: globals.lock_timeout.map_or_else(Wait::forever, Wait::at_most).noticing(PATIENCE, Arc::new(tell_of)),
     }
 }

@@ -46,16 +46,22 @@ impl Store {
         }
         let deadline = Instant::now() + Duration::from_hours(1);
         let swept = self.gate.sweep(deadline, task)?;
-        let (reclaimed, left) = self.side_places().sweep(deadline, task)?;
-        report.reclaimed = swept.reclaimed + reclaimed;
-        report.left += swept.left + left;
+        report.reclaimed = swept.reclaimed;
+        report.left += swept.left;
+        for places in self.all_side_places() {
+            let (reclaimed, left) = places.sweep(deadline, task)?;
+            report.reclaimed += reclaimed;
+            report.left += left;
+        }
         Ok(report)
     }
 
     /// Layers of which there is a tree, a tar-split or big data, and no record. Incomplete records were dealt with before.
     fn orphans(&self, guard: &LayersGuard<'_>) -> Result<BTreeSet<String>> {
-        let mut names: BTreeSet<String> =
-            self.gate.shared(&guard.shared())?.list(crate::driver::Home::Own)?.into_iter().collect();
+        let mut names: BTreeSet<String> = BTreeSet::new();
+        for home in self.places.homes() {
+            names.extend(self.gate.shared(&guard.shared())?.list(home)?);
+        }
         let home = self.layers_home();
         for entry in std::fs::read_dir(&home).os("read directory", &home)? {
             let name = entry.os("read directory", &home)?.file_name();

@@ -6,7 +6,7 @@ use super::Store;
 use super::mounts::MountTable;
 use super::recovery::LayersGuard;
 use super::rubbish::Rubbish;
-use crate::driver::{Extent, Home, MountOptions};
+use crate::driver::{Extent, MountOptions};
 use crate::error::{Error, Kind, Result};
 use crate::ids::LayerId;
 use crate::locks::level::{Layers, Mounts};
@@ -52,10 +52,10 @@ impl Store {
         let (_graph, mut key) = self.graph.read(key, &self.wait)?;
         let (mut layers, mut key) = self.write_layers(&mut key, &mut rubbish)?;
         let record = layers.table().resolve(wanted, "mount")?.clone();
-        let layer = layers.table().layer_ref(&record)?;
+        let layer = self.layer_ref(layers.table(), &record)?;
         let (mut mounts, _key) = self.write_mounts(&mut layers, &mut key, &mut rubbish)?;
         let mut held = Held { layers: &mut layers, mounts: &mut mounts };
-        let path = self.gate.mount_point(&layer.id, Home::Own);
+        let path = self.gate.mount_point(&layer.id, layer.home);
         let mut count = held.mounts.table().count(&record.id);
         let kernel_mounts = self.gate.has_kernel_mounts();
         let mounted = self.is_mounted_here(&mut held, &layer.id)?;
@@ -71,7 +71,7 @@ impl Store {
         if mounted {
             // Nobody counts it: whoever made it is gone.
             let mut token = mounting(held.layers, held.mounts)?;
-            rubbish.add_mount(self.gate.mounting(&mut token)?.unmount(&layer.id, Home::Own, Extent::All)?);
+            rubbish.add_mount(self.gate.mounting(&mut token)?.unmount(&layer.id, layer.home, Extent::All)?);
         }
         let mut options = options.clone();
         if options.label.is_empty() {
@@ -85,7 +85,7 @@ impl Store {
         let counted = mount(&mut held).and_then(|path| held.set_count(&record.id, &path, count + 1).map(|()| path));
         if counted.is_err() && kernel_mounts {
             let mut token = mounting(held.layers, held.mounts)?;
-            rubbish.add_mount(self.gate.mounting(&mut token)?.unmount(&layer.id, Home::Own, Extent::All)?);
+            rubbish.add_mount(self.gate.mounting(&mut token)?.unmount(&layer.id, layer.home, Extent::All)?);
         }
         self.mounting_done()?;
         counted
@@ -108,19 +108,22 @@ impl Store {
         let (_graph, mut key) = self.graph.read(key, &self.wait)?;
         let (mut layers, mut key) = self.write_layers(&mut key, &mut rubbish)?;
         let by_path = || self.mounts.snapshot().ok()?.at_path(wanted).map(|mount| mount.id.clone());
-        let id = match layers.table().find(wanted).map(|layer| layer.id.clone()).or_else(by_path) {
+        let by_container = || Some(self.containers.snapshot().ok()?.find(wanted)?.layer.clone());
+        let found = layers.table().find(wanted).map(|layer| layer.id.clone());
+        let id = match found.or_else(by_container).or_else(by_path) {
             Some(id) => LayerId::from_store(&id)?,
             None => layers.table().resolve(wanted, "unmount")?.layer_id()?,
         };
         let (mut mounts, _key) = self.write_mounts(&mut layers, &mut key, &mut rubbish)?;
         let mut held = Held { layers: &mut layers, mounts: &mut mounts };
         let count = held.mounts.table().count(id.as_str());
+        let home = held.layers.table().home_of(id.as_str());
         match (release, count) {
             (Release::IfMounted, 0) => Err(Error::new(Kind::LayerNotMounted, "unmount")
-                .at(self.gate.mount_point(&id, Home::Own))
+                .at(self.gate.mount_point(&id, home))
                 .detail(format!("layer {id} has no mount that is counted"))),
             (Release::One | Release::IfMounted, 2..) => {
-                let path = self.gate.mount_point(&id, Home::Own);
+                let path = self.gate.mount_point(&id, home);
                 held.set_count(id.as_str(), &path, count - 1)?;
                 Ok(true)
             }
@@ -136,8 +139,9 @@ impl Store {
     /// Fails with [`Kind::Busy`] when the layer is counted, not mounted here, and may be mounted in another namespace.
     fn check_not_elsewhere(&self, held: &mut Held<'_, '_, '_>, id: &LayerId) -> Result<()> {
         let counted = held.mounts.table().count(id.as_str()) > 0;
+        let home = held.layers.table().home_of(id.as_str());
         if counted && self.gate.has_kernel_mounts() && !self.is_mounted_here(held, id)? {
-            elsewhere::check_gone(&self.gate.mount_point(id, Home::Own))
+            elsewhere::check_gone(&self.gate.mount_point(id, home))
                 .map_err(|error| error.detail(format!("layer {id}")))?;
         }
         Ok(())
@@ -186,8 +190,9 @@ impl Store {
             if let Ok(id) = LayerId::from_store(&id)
                 && mounts.table().count(id.as_str()) == 0
             {
+                let home = layers.table().home_of(id.as_str());
                 let mut token = mounting(layers, &mut mounts)?;
-                match self.gate.mounting(&mut token)?.unmount(&id, Home::Own, Extent::All) {
+                match self.gate.mounting(&mut token)?.unmount(&id, home, Extent::All) {
                     Ok(detached) => rubbish.add_mount(detached),
                     // Something that is no mount of ours stands there: it keeps nobody from working with other layers.
                     Err(error) if error.kind() == Kind::Busy => {}
@@ -200,12 +205,14 @@ impl Store {
     }
 
     fn is_mounted_here(&self, held: &mut Held<'_, '_, '_>, id: &LayerId) -> Result<bool> {
-        self.gate.shared(&held.layers.shared())?.is_mounted(id, Home::Own)
+        let home = held.layers.table().home_of(id.as_str());
+        self.gate.shared(&held.layers.shared())?.is_mounted(id, home)
     }
 
     /// Uncounts, then unmounts (R4).
     fn take_away(&self, held: &mut Held<'_, '_, '_>, id: &LayerId, rubbish: &mut Rubbish<'_>) -> Result<()> {
-        let path = self.gate.mount_point(id, Home::Own);
+        let home = held.layers.table().home_of(id.as_str());
+        let path = self.gate.mount_point(id, home);
         let count = held.mounts.table().count(id.as_str());
         self.say_mounting(id.as_str())?;
         if count > 0 {
@@ -213,7 +220,7 @@ impl Store {
         }
         let unmounted = {
             let mut token = mounting(held.layers, held.mounts)?;
-            self.gate.mounting(&mut token)?.unmount(id, Home::Own, Extent::All)
+            self.gate.mounting(&mut token)?.unmount(id, home, Extent::All)
         };
         match unmounted {
             Ok(detached) => rubbish.add_mount(detached),

@@ -19,8 +19,8 @@ pub(crate) fn drivers(context: &mut Context) -> Outcome {
     let globals = &context.globals;
     let roots = Roots::new(&globals.graph_root, &globals.run_root);
     let candidates = registry.survey(&roots, &globals.driver_options)?;
-    let wanted = globals.driver.as_deref();
-    let choice = registry.choose(&roots, wanted, &globals.driver_options);
+    let wanted = engine::wanted_driver(globals, &registry)?;
+    let choice = registry.choose(&roots, wanted.as_deref(), &globals.driver_options);
     let (chosen, rule) = verdict(&choice, &candidates);
     if context.json() {
         let list: Vec<Value> = candidates.iter().map(as_json).collect();
