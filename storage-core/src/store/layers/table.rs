@@ -79,6 +79,19 @@ mod tests {
     }
 
     #[test]
+    fn each_layer_of_a_chain_is_told_with_the_home_that_it_stands_in() {
+        let bytes = |text: &'static str| RecordBytes { path: Path::new("layers.json"), bytes: Some(text.as_bytes()) };
+        let own = [r#"[{"id":"c","parent":"i"}]"#, "[]", r#"[{"id":"i","parent":"x"}]"#].map(bytes);
+        let own = LayerTable::parse(&own).expect("own");
+        let other = parse(r#"[{"id":"x","parent":"y"},{"id":"y"}]"#).expect("other");
+        let found = layer_ref(own.get("c").expect("there"), &[&own, &LayerTable::default(), &other]).expect("chain");
+        let homes: Vec<_> = found.ancestors.iter().map(|ancestor| ancestor.home).collect();
+        assert_eq!(found.home, Home::Own);
+        assert_eq!(homes, [Home::ImageStore, Home::Additional(1), Home::Additional(1)]);
+        assert_eq!((own.home_of("i"), own.home_of("unknown")), (Home::ImageStore, Home::Own));
+    }
+
+    #[test]
     fn parents_that_form_a_circle_or_are_missing_are_corrupt() {
         let table =
             parse(r#"[{"id":"a","parent":"b"},{"id":"b","parent":"a"},{"id":"c","parent":"gone"}]"#).expect("table");
