@@ -2,7 +2,10 @@
 
 mod command_line;
 mod endings;
+mod items;
+mod items_refused;
 mod peer;
+mod peer_items;
 mod refused;
 mod tour;
 mod user;
