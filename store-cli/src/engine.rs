@@ -4,9 +4,10 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
-use storage_core::driver::{Capability, Registry};
+use storage_core::driver::{Candidate, Capability, Registry, Roots};
+use storage_core::idmap::auto::Limits;
 use storage_core::lockfile::{LockWait, Wait};
-use storage_core::store::StoreOptions;
+use storage_core::store::{AutoIds, StoreOptions};
 use storage_core::{Result, archive};
 use storage_driver_overlay as _;
 use storage_driver_vfs as _;
@@ -32,9 +33,41 @@ pub(crate) fn registry() -> Result<Registry> {
 
 /// Opens the store that the flags name, with the key of this thread.
 pub(crate) fn open(context: &Context) -> Result<(Store, ThreadKey)> {
+    context.globals.configuration.check_supported()?;
+    let registry = registry()?;
+    let options = StoreOptions { driver: wanted_driver(&context.globals, &registry)?, ..options(&context.globals) };
     let mut key = ThreadKey::take()?;
-    let store = Store::open(&options(&context.globals), &registry()?, &mut key)?;
+    let store = Store::open(&options, &registry, &mut key)?;
     Ok((store, key))
+}
+
+/// The driver to open the store with: the one that is named, else the first of the configured list that works on a root
+/// which has none yet. None leaves the choice to the registry.
+pub(crate) fn wanted_driver(globals: &Globals, registry: &Registry) -> Result<Option<String>> {
+    let list = &globals.configuration.driver_priority;
+    if globals.driver.is_some() || list.is_empty() {
+        return Ok(globals.driver.clone());
+    }
+    let candidates = registry.survey(&roots(globals), &globals.driver_options)?;
+    Ok(first_of(list, &candidates))
+}
+
+fn first_of(list: &[String], candidates: &[Candidate]) -> Option<String> {
+    if candidates.iter().any(|each| each.prior) {
+        return None;
+    }
+    let usable = |name: &&String| candidates.iter().any(|each| each.descriptor.name == *name && each.survey.usable);
+    list.iter().find(usable).cloned()
+}
+
+/// The places that the flags and the configuration name.
+pub(crate) fn roots(globals: &Globals) -> Roots {
+    Roots {
+        graph: globals.graph_root.clone(),
+        run: globals.run_root.clone(),
+        image: globals.image_store.clone(),
+        additional: globals.additional_image_stores().to_vec(),
+    }
 }
 
 /// What the flags mean to the store.
@@ -45,10 +78,21 @@ pub(crate) fn options(globals: &Globals) -> StoreOptions {
         driver: globals.driver.clone(),
         driver_options: globals.driver_options.clone(),
         durability: globals.durability,
-        image_store: None,
-        transient: false,
-        additional_stores: Vec::new(),
+        auto_ids: auto_ids(globals),
+        image_store: globals.image_store.clone(),
+        transient: globals.transient,
+        additional_stores: globals.additional_image_stores().to_vec(),
         wait: globals.lock_timeout.map_or_else(Wait::forever, Wait::at_most).noticing(PATIENCE, Arc::new(tell_of)),
+    }
+}
+
+fn auto_ids(globals: &Globals) -> AutoIds {
+    let configured = &globals.configuration.auto_userns;
+    let defaults = AutoIds::default();
+    AutoIds {
+        root_user: configured.root_user.clone().unwrap_or_else(|| defaults.root_user.clone()),
+        limits: Limits { min: configured.min_size, max: configured.max_size },
+        ..defaults
     }
 }
 

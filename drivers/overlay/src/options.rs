@@ -1,7 +1,8 @@
 //! The driver's options.
 
+use storage_core::driver::{Refusals, is_on};
 use storage_core::error::{Error, Kind, Result};
-use storage_core::mount::{MountFlags, in_user_namespace};
+use storage_core::mount::MountFlags;
 
 /// What the driver was told.
 #[derive(Clone, Debug, Default)]
@@ -10,6 +11,8 @@ pub(crate) struct Options {
     pub(crate) mountopt: String,
     /// The home isn't made a mount of its own before layers are mounted below it.
     pub(crate) skip_mount_home: bool,
+    /// What becomes of an owner in an archive that can't be given.
+    pub(crate) refusals: Refusals,
 }
 
 /// Keys of the kernel's that the driver sets itself.
@@ -26,7 +29,9 @@ impl Options {
                     check_mount_options([value.as_str()])?;
                     parsed.mountopt.clone_from(value);
                 }
-                "skip_mount_home" => parsed.skip_mount_home = !is_false(value),
+                "skip_mount_home" => parsed.skip_mount_home = is_on(key, value)?,
+                "ignore_chown_errors" if is_on(key, value)? => parsed.refusals = Refusals::Ignored,
+                "ignore_chown_errors" => {}
                 _ => check(key, value)?,
             }
         }
@@ -42,22 +47,15 @@ impl Options {
 fn check(key: &str, value: &str) -> Result<()> {
     match key {
         "sync" if matches!(value, "" | "none" | "filesystem") => Ok(()),
-        "use_composefs" if is_false(value) => Ok(()),
-        "ignore_chown_errors" if is_false(value) || !in_user_namespace() => Ok(()),
-        "mount_program" | "force_mask" | "imagestore" | "size" | "inodes" | "additionalimagestore"
-            if value.is_empty() =>
-        {
-            Ok(())
-        }
+        "use_composefs" if !is_on(key, value)? => Ok(()),
+        "mount_program" | "force_mask" | "size" | "inodes" if value.is_empty() => Ok(()),
         "mount_program" => Err(refuse(key, value, "leave the option out: the kernel's overlay is used")),
         "sync"
         | "use_composefs"
         | "ignore_chown_errors"
         | "force_mask"
-        | "imagestore"
         | "size"
         | "inodes"
-        | "additionalimagestore"
         | "additionallayerstore" => Err(refuse(key, value, "leave the option out")),
         _ => Err(Error::new(Kind::Usage, "read storage option")
             .detail(format!("overlay: unknown option {key}"))
@@ -67,11 +65,6 @@ fn check(key: &str, value: &str) -> Result<()> {
 
 fn refuse(key: &str, value: &str, remedy: &'static str) -> Error {
     Error::new(Kind::NotSupported, "read storage option").detail(format!("overlay.{key}={value}")).remedy(remedy)
-}
-
-/// Whether a boolean option has the value that it has when it isn't given.
-fn is_false(value: &str) -> bool {
-    matches!(value, "" | "0" | "f" | "F" | "false" | "False" | "FALSE")
 }
 
 /// Refuses options of a mount that would change what is stacked.
@@ -113,6 +106,8 @@ mod tests {
         for (key, value) in [("mount_program", "/usr/bin/fuse-overlayfs"), ("force_mask", "0700"), ("size", "1G")] {
             assert_eq!(parse(key, value).err(), Some(Kind::NotSupported), "{key}={value}");
         }
+        assert!(parse("ignore_chown_errors", "1").expect("known").refusals == Refusals::Ignored);
+        assert_eq!(parse("ignore_chown_errors", "yes").err(), Some(Kind::Usage));
         assert_eq!(parse("nonsense", "1").err(), Some(Kind::Usage));
         assert_eq!(parse("mountopt", "nodev,upperdir=/etc").err(), Some(Kind::Usage));
     }

@@ -1,32 +1,32 @@
 //! The driver's options.
 
+use storage_core::driver::{Refusals, is_on};
 use storage_core::error::{Error, Kind, Result};
-use storage_core::mount::{MountFlags, in_user_namespace};
+use storage_core::mount::MountFlags;
 
-/// Checks the options of the driver: nothing of what it does depends on one, so it is a matter of refusing those that
-/// would be needed.
-pub(crate) fn check(options: &[(String, String)]) -> Result<()> {
-    options.iter().try_for_each(|(key, value)| check_one(key, value))
-}
-
-fn check_one(key: &str, value: &str) -> Result<()> {
-    match key {
-        "mountopt" => check_mount_options([value]),
-        "sync" if matches!(value, "" | "none" | "filesystem") => Ok(()),
-        "imagestore" if value.is_empty() => Ok(()),
-        "ignore_chown_errors" if is_false(value) || !in_user_namespace() => Ok(()),
-        "sync" | "imagestore" | "ignore_chown_errors" => Err(Error::new(Kind::NotSupported, "read storage option")
-            .detail(format!("vfs.{key}={value}"))
-            .remedy("leave the option out")),
-        _ => Err(Error::new(Kind::Usage, "read storage option")
-            .detail(format!("vfs driver: unknown option {key:?}"))
-            .remedy("use mountopt, ignore_chown_errors, sync or imagestore")),
+/// Reads the options of the driver: what becomes of an owner that can't be given. Those that would be needed and can't be
+/// honoured are refused.
+pub(crate) fn parse(options: &[(String, String)]) -> Result<Refusals> {
+    let mut refusals = Refusals::Fail;
+    for (key, value) in options {
+        match key.as_str() {
+            "mountopt" => check_mount_options([value.as_str()])?,
+            "sync" if matches!(value.as_str(), "" | "none" | "filesystem") => {}
+            "ignore_chown_errors" if is_on(key, value)? => refusals = Refusals::Ignored,
+            "ignore_chown_errors" => {}
+            "sync" => {
+                return Err(Error::new(Kind::NotSupported, "read storage option")
+                    .detail(format!("vfs.{key}={value}"))
+                    .remedy("leave the option out"));
+            }
+            _ => {
+                return Err(Error::new(Kind::Usage, "read storage option")
+                    .detail(format!("vfs driver: unknown option {key:?}"))
+                    .remedy("use mountopt, ignore_chown_errors or sync, and imagestore where stores are named"));
+            }
+        }
     }
-}
-
-/// Whether a boolean option has the value that it has when it isn't given.
-fn is_false(value: &str) -> bool {
-    matches!(value, "" | "0" | "f" | "F" | "false" | "False" | "FALSE")
+    Ok(refusals)
 }
 
 /// A directory that is shown as it is can't obey options of a filesystem; those of any mount are tolerated.

@@ -11,7 +11,7 @@ pub(crate) fn survey(request: &Request) -> Survey {
     let place = nearest_existing(&request.home);
     let reflink = has_reflink(&place);
     let capabilities = capabilities(reflink, Features::of_kernel());
-    if let Err(error) = options::check(&request.options) {
+    if let Err(error) = options::parse(&request.options) {
         return Survey { usable: false, reason: error.to_string(), capabilities };
     }
     if rustix::fs::access(&place, rustix::fs::Access::WRITE_OK).is_err() {

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use crate::archive::Whiteouts;
 use crate::error::Result;
 use crate::fs::tempdir::Trashed;
+use crate::idmap::Maps;
 use crate::ids::LayerId;
 use crate::locks::Exclusive;
 use crate::task::Task;
@@ -27,6 +28,14 @@ pub trait Staged: fmt::Debug + Send {
     /// How the whiteouts of an archive are to be applied in [`Staged::root`].
     fn whiteouts(&self) -> Whiteouts;
 
+    /// The maps with which the owners of an archive are to be kept in [`Staged::root`]: those of the plan.
+    fn maps(&self) -> &Maps;
+
+    /// What becomes of an owner of an archive that can't be given, as the driver was told.
+    fn refusals(&self) -> Refusals {
+        Refusals::Fail
+    }
+
     /// What tells this directory from every other, also after a rename and after a crash: what
     /// [`super::Driver::identity`] will say of the layer once this has taken its place.
     fn identity(&self) -> Result<String>;
@@ -42,6 +51,16 @@ pub trait Staged: fmt::Debug + Send {
     ///
     /// * On failure the layer is as before. What is staged then goes when this is dropped, after the lock (R6).
     fn replace(&mut self, held: &mut Exclusive<'_>, id: &LayerId) -> Result<Box<dyn Trash>>;
+}
+
+/// What becomes of a change of owner that the system refuses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Refusals {
+    /// It is an error.
+    #[default]
+    Fail,
+    /// The file keeps the owner that it has (the option `ignore_chown_errors`).
+    Ignored,
 }
 
 /// Content that no record names any more. Dropping it leaves it where it is, for the next writer or `gc` to reclaim.

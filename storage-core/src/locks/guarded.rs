@@ -66,7 +66,8 @@ impl<L: Level, T: Table, W: World> Guarded<L, T, W> {
     }
 
     /// The records as they were at one moment not before this call. Takes no lock and waits for nobody, unless the files
-    /// change all the time or can't be understood: then they are read once under the lock, to tell which.
+    /// change all the time or can't be understood: then they are read once under the lock, to tell which. On a network
+    /// filesystem every look opens the files anew.
     ///
     /// It promises one moment of this level's files. What must agree across levels takes [`Guarded::read`] in order.
     pub fn snapshot(&self) -> Result<Arc<T>> {

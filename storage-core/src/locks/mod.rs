@@ -34,4 +34,4 @@ pub use seen::SeenFile;
 pub use token::{Exclusive, Mounting, Shared, StoreId};
 pub use watched::Watched;
 pub(crate) use world::temporary_path;
-pub use world::{Flush, Kernel, World};
+pub use world::{Flush, Kernel, Sight, World};

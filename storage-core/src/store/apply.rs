@@ -40,9 +40,10 @@ impl Store {
             let shared = guard.shared();
             let driver = self.gate.shared(&shared)?;
             let untouched = record.diff_digest.is_empty() && driver.is_untouched(&layer)?;
-            let mark = Mark::of(driver.write_mark(&layer.id)?, mounts.last_write()?);
+            let mark = Mark::of(driver.write_mark(&layer.id, layer.home)?, mounts.last_write()?);
             let mut plan = Plan::new(Start::Replacing { layer, empty: untouched });
             plan.mount_label.clone_from(&record.mount_label);
+            plan.maps = record.maps();
             let staged = driver.begin(&plan)?;
             (Before { record, untouched, mark }, staged)
         };
@@ -55,7 +56,8 @@ impl Store {
         let (mounts, _key) = self.mounts.read(&mut key, &self.wait)?;
         check_unmounted(guard.table(), mounts.table(), &now.id)?;
         let layer = self.layer_ref(guard.table(), &now)?;
-        let mark = Mark::of(self.gate.shared(&guard.shared())?.write_mark(&layer.id)?, mounts.last_write()?);
+        let mark =
+            Mark::of(self.gate.shared(&guard.shared())?.write_mark(&layer.id, layer.home)?, mounts.last_write()?);
         if mark != before.mark || (before.untouched && !self.gate.shared(&guard.shared())?.is_untouched(&layer)?) {
             return Err(before.changed());
         }

@@ -9,7 +9,7 @@ use super::create::NewLayer;
 use super::layers::Layer;
 use super::options::Durability;
 use crate::archive::{Compression, Ingest, Ingested, ingest};
-use crate::driver::Staged;
+use crate::driver::{Refusals, Staged};
 use crate::error::{OsContext, Result};
 use crate::fs::TempDir;
 use crate::locks::ThreadKey;
@@ -86,6 +86,8 @@ impl Store {
         let root = staged.root()?;
         let options = Ingest {
             tar_split: Some(Box::new(BufWriter::with_capacity(1 << 16, file))),
+            maps: staged.maps().clone(),
+            ignore_chown_errors: staged.refusals() == Refusals::Ignored,
             in_user_ns: in_user_namespace(),
             ..Ingest::new(staged.whiteouts())
         };

@@ -41,10 +41,13 @@ pub(super) enum Intent {
         /// The layers.
         layers: Vec<String>,
     },
-    /// The layer is made for a container: without a record of the container it is to be removed.
+    /// The layer is made for an image or a container whose record is about to name it: as long as nobody does, it is to be
+    /// removed.
     CreateFor {
-        /// The container.
-        container: String,
+        /// What it is made for.
+        owner: ItemKind,
+        /// The id of that.
+        id: String,
         /// The layer.
         layer: String,
     },

@@ -5,6 +5,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::AutoIds;
 use super::additional::Additional;
 use super::containers::ContainerTable;
 use super::images::ImageTable;
@@ -13,12 +14,13 @@ use super::mounts::MountTable;
 use super::options::{Durability, StoreOptions};
 use super::places::Places;
 use super::records::Location;
-use crate::driver::{Gate, Registry, Request};
+use crate::driver::{Gate, Home, Registry, Request, Roots};
 use crate::error::{Error, Kind, OsContext, Result};
 use crate::fs::TempDirs;
+use crate::fs::probe::is_remote;
 use crate::lockfile::{Access, LockFile, Wait};
-use crate::locks::level::{Containers, Graph, Images, Layers, Level, Mounts};
-use crate::locks::{Flush, Guarded, Kernel, NoRecords, RecordFile, StoreId, Table, ThreadKey, Watched};
+use crate::locks::level::{Containers, Graph, Images, Layers, Level, Mounts, UserNamespaces};
+use crate::locks::{Flush, Guarded, Kernel, NoRecords, RecordFile, Sight, StoreId, Table, ThreadKey, Watched};
 
 /// An open store. It may be shared by threads; each needs a [`ThreadKey`] of its own for what may wait.
 #[derive(Debug)]
@@ -37,6 +39,8 @@ pub struct Store {
     pub(super) other_containers: Watched<ContainerTable, Kernel>,
     pub(super) other_layers: Watched<LayerTable, Kernel>,
     pub(super) additional: Vec<Additional>,
+    pub(super) user_namespaces: Guarded<UserNamespaces, NoRecords, Kernel>,
+    pub(super) auto_ids: AutoIds,
 }
 
 impl Store {
@@ -61,16 +65,20 @@ impl Store {
                 .detail("the image store is the graph root itself")
                 .remedy("leave --image-store out, or give another directory"));
         }
-        let descriptor = registry.settle(&graph_root, &run_root, options.driver.as_deref(), &options.driver_options)?;
-        let request = Request::new(&graph_root, &run_root, descriptor.name, &options.driver_options)?;
-        let additional = options
-            .additional_stores
-            .iter()
-            .map(|root| Ok(Additional::new(&absolute(root, "additional store")?, descriptor.name)))
-            .collect::<Result<Vec<_>>>()?;
-        let roots = [Some(&graph_root), Some(&run_root), image_store.as_ref()];
-        roots.into_iter().flatten().try_for_each(|root| make_root(root))?;
+        let additional =
+            options.additional_stores.iter().map(|root| absolute(root, "additional store")).collect::<Result<_>>()?;
+        let roots = Roots { graph: graph_root.clone(), run: run_root.clone(), image: image_store.clone(), additional };
+        let descriptor = registry.settle(&roots, options.driver.as_deref(), &options.driver_options)?;
+        let roots = roots.with_options(descriptor.name, &options.driver_options)?;
+        let request = Request::new(&roots, descriptor.name, &options.driver_options)?;
+        let additional = roots.additional.iter().map(|root| Additional::new(root, descriptor.name)).collect();
+        [Some(&graph_root), Some(&run_root), image_store.as_ref()]
+            .into_iter()
+            .flatten()
+            .try_for_each(|root| make_root(root))?;
         let store = StoreId::fresh();
+        let sight = |root: &Path| if is_remote(root) { Sight::Delayed } else { Sight::Prompt };
+        let (lasting, running) = (sight(&graph_root), sight(&run_root));
         let level = Levels { store, wait: &options.wait };
         let graph = level.of(Kernel::new(), &[graph_root.join("storage.lock")], Vec::new());
         let driver = if request.home.is_dir() {
@@ -84,15 +92,15 @@ impl Store {
         Ok(Store {
             gate: Gate::new(store, driver),
             graph,
-            layers: level.layers(&places),
-            mounts: level.mounts(&places),
+            layers: level.layers(&places, lasting),
+            mounts: level.mounts(&places, running),
             images: level.of(
-                Kernel::with_reserve_in(&places.images(Location::Stable)),
+                Kernel::with_reserve_in(&places.images(Location::Stable)).seeing(lasting),
                 &places.image_locks(),
                 record_files(places.image_files()),
             ),
             containers: level.of(
-                Kernel::with_reserve_in(&places.container_records()),
+                Kernel::with_reserve_in(&places.container_records()).seeing(lasting),
                 &[places.container_records().join("containers.lock")],
                 record_files(places.container_files()),
             ),
@@ -102,6 +110,8 @@ impl Store {
                 record_files(vec![PathBuf::new(), places.other_volatile_layers()]),
             ),
             additional,
+            user_namespaces: level.of(Kernel::new(), &[places.graph_root.join("userns.lock")], Vec::new()),
+            auto_ids: options.auto_ids.clone(),
             driver_options: options.driver_options.clone(),
             durability: options.durability,
             wait: options.wait.clone(),
@@ -159,7 +169,7 @@ impl Store {
     /// The places of all layers that the driver has, known or not. Holds `layers.lock` shared.
     pub fn driver_layers(&self, key: &mut ThreadKey) -> Result<Vec<String>> {
         let (guard, _key) = self.layers.read(key, &self.wait)?;
-        self.gate.shared(&guard.shared())?.list()
+        self.gate.shared(&guard.shared())?.list(Home::Own)
     }
 
     /// Pairs that tell where the layer's parts are. Holds `layers.lock` shared.
@@ -212,21 +222,21 @@ impl Levels<'_> {
         Guarded::new(self.store, world, locks, files, self.wait.clone())
     }
 
-    fn layers(&self, places: &Places) -> Guarded<Layers, LayerTable, Kernel> {
+    fn layers(&self, places: &Places, sight: Sight) -> Guarded<Layers, LayerTable, Kernel> {
         let mut locks: Vec<_> =
             places.layer_locks().into_iter().map(|path| LockFile::new(path, Access::ReadWrite)).collect();
         if !locks.is_empty() {
             let first = locks.remove(0).with_turn(places.run_layers().join("lamina-turn"));
             locks.insert(0, first);
         }
-        let world = Kernel::with_reserve_in(&places.layers());
+        let world = Kernel::with_reserve_in(&places.layers()).seeing(sight);
         Guarded::new(self.store, world, locks, record_files(places.layer_files()), self.wait.clone())
     }
 
-    fn mounts(&self, places: &Places) -> Guarded<Mounts, MountTable, Kernel> {
+    fn mounts(&self, places: &Places, sight: Sight) -> Guarded<Mounts, MountTable, Kernel> {
         let home = places.run_layers();
         let file = RecordFile { path: home.join("mountpoints.json"), flush: Flush::Nothing };
-        self.of(Kernel::new(), &[home.join("mountpoints.lock")], vec![file])
+        self.of(Kernel::new().seeing(sight), &[home.join("mountpoints.lock")], vec![file])
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::AutoIds;
 use crate::lockfile::Wait;
 
 /// What survives a loss of power. Whatever is chosen, everything survives the death of a process.
@@ -34,6 +35,8 @@ pub struct StoreOptions {
     pub driver: Option<String>,
     /// Options for drivers, `[driver.]key=value`.
     pub driver_options: Vec<String>,
+    /// Where ids for containers come from that ask for some of their own.
+    pub auto_ids: AutoIds,
     /// What survives a loss of power.
     pub durability: Durability,
     /// How long to wait for locks.

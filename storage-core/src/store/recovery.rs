@@ -3,11 +3,12 @@
 //! Only holders of the exclusive lock come here (readers never repair). What died half-way is known from the intent, from
 //! records marked incomplete (the reference's way), or from a name that two layers have.
 
+use super::Store;
 use super::intent::Intent;
 use super::layers::{Layer, LayerTable};
 use super::records::Edit;
 use super::rubbish::Rubbish;
-use super::{ItemKind, Store};
+use crate::driver::Home;
 use crate::error::{Kind, Result};
 use crate::ids::LayerId;
 use crate::locks::level::Layers;
@@ -69,10 +70,9 @@ impl Store {
                     Err(_) => Ok(()),
                 }
             }
-            Intent::CreateFor { container, layer } => {
+            Intent::CreateFor { layer, .. } => {
                 let layers = std::slice::from_ref(layer);
-                let made = self.is_there(ItemKind::Container, container);
-                match made.and_then(|made| self.unneeded(guard.table(), layers, made)) {
+                match self.unneeded(guard.table(), layers, false) {
                     Ok(going) => self.forget_left(guard, &going, layers, rubbish),
                     Err(error) if error.kind() == Kind::LockMisuse => Err(error),
                     Err(_) => Ok(()),
@@ -80,7 +80,8 @@ impl Store {
             }
             Intent::Replace { id, identity, record } => {
                 let layer_id = LayerId::from_store(id)?;
-                let shown = self.gate.shared(&guard.shared())?.identity(&layer_id);
+                let home = guard.table().get(id).map_or(Home::Own, |layer| layer.home());
+                let shown = self.gate.shared(&guard.shared())?.identity(&layer_id, home);
                 let exchanged = shown.is_ok_and(|shown| shown == *identity);
                 match serde_json::from_str::<Layer>(record) {
                     // A record that has digests got them from somebody who came after.
@@ -160,7 +161,9 @@ impl Store {
         id: &LayerId,
         rubbish: &mut Rubbish<'_>,
     ) -> Result<()> {
-        rubbish.add(self.gate.exclusive(&mut guard.exclusive())?.remove(id)?);
+        for home in self.places.homes() {
+            rubbish.add(self.gate.exclusive(&mut guard.exclusive())?.remove(id, home)?);
+        }
         guard.world().unlink(&self.tar_split_path(id.as_str()))?;
         let data = self.data_dir(id.as_str());
         if std::fs::symlink_metadata(&data).is_ok_and(|metadata| metadata.is_dir()) {

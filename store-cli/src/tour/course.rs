@@ -177,7 +177,7 @@ fn new_layer(name: &str, parent: Option<&str>) -> NewLayer {
         names: vec![name.to_owned()],
         mount_label: String::new(),
         read_only: false,
-        options: Vec::new(),
+        ..NewLayer::default()
     }
 }
 

@@ -73,7 +73,7 @@ fn wanted(context: &Context) -> Outcome<NewLayer> {
         names: flags.list("--name").to_vec(),
         mount_label: flags.value("--label").unwrap_or_default().to_owned(),
         read_only: flags.on("--readonly"),
-        options: Vec::new(),
+        ..NewLayer::default()
     })
 }
 

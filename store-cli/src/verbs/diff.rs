@@ -29,7 +29,7 @@ pub(crate) fn diff(context: &mut Context) -> Outcome {
     let (store, mut key) = engine::open(context)?;
     // An unknown layer is told before a file is made for it.
     let (to, from) = engine::compared(&store, &context.args);
-    store.lookup(&to)?;
+    store.sight()?.layer(&to, "diff")?;
     let mut target = Target::open(context.flags.value("--file"))?;
     let work = context.work("diff");
     let outcome = store

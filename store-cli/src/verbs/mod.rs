@@ -2,6 +2,7 @@
 
 mod apply;
 mod changes;
+mod config;
 mod container;
 mod create;
 mod data;
@@ -28,6 +29,7 @@ mod unshare;
 use crate::app::{CHANGES, Context, READS};
 use crate::engine::ItemKind;
 use crate::flags::Flag;
+use crate::globals::Configured;
 use crate::signals::Patience;
 use crate::stop::Outcome;
 use crate::tour;
@@ -62,6 +64,8 @@ pub(crate) struct Verb {
     pub(crate) flags: &'static [Flag],
     /// Where it runs.
     pub(crate) namespace: Namespace,
+    /// Whether configuration files are read for it.
+    pub(crate) configured: Configured,
     /// How it takes a signal; none: at once, as by default.
     pub(crate) stops: Option<Patience>,
     /// What it does.
@@ -82,6 +86,7 @@ const PLAIN: Verb = Verb {
     count: (0, 0),
     flags: &[JSON],
     namespace: Namespace::User,
+    configured: Configured::Yes,
     stops: None,
     action: |_| Ok(()),
 };
@@ -104,6 +109,7 @@ const VERBS: &[Verb] = &[
         more: tour::HELP,
         flags: tour::FLAGS,
         namespace: Namespace::PrivateMounts,
+        configured: Configured::No,
         stops: CHANGES,
         action: tour::tour,
         ..PLAIN
@@ -365,6 +371,7 @@ const VERBS: &[Verb] = &[
         more: unshare::HELP,
         count: (0, MANY),
         flags: &[],
+        configured: Configured::No,
         action: unshare::unshare,
         ..PLAIN
     },
@@ -372,18 +379,20 @@ const VERBS: &[Verb] = &[
         names: &["version"],
         summary: "Return lamina version information",
         namespace: Namespace::None,
+        configured: Configured::No,
         action: status::version,
         ..PLAIN
     },
     Verb {
         names: &["config"],
-        arguments: "[options [...]]",
+        arguments: "[options [...]] [configurationFile]",
         summary: "Print storage library configuration as JSON",
-        more: status::CONFIG_HELP,
+        more: config::HELP,
         count: (0, 1),
         flags: &[],
         namespace: Namespace::None,
-        action: status::config,
+        configured: Configured::No,
+        action: config::config,
         ..PLAIN
     },
     Verb {

@@ -13,10 +13,13 @@ use crate::userns;
 
 pub(crate) const MOUNT_HELP: &str = "\
 Prints the path at which each container or layer is mounted, and an empty line for one that can't be. With --ro images are
-mounted too, and go before containers and layers of the same name. Every mount counts: as many unmounts end it. An ordinary user runs it inside `lamina unshare`, because a mount ends with its namespace.";
+mounted too, and go before containers and layers of the same name. Every mount counts: as many unmounts end it. A mount
+ends with its namespace. An ordinary user's stays as long as podman's pause process when that is there; else it is made
+inside `lamina unshare`, and refused outside, because it would end with this command. The vfs driver mounts nothing, so
+nothing is refused.";
 pub(crate) const UNMOUNT_HELP: &str = "\
-Gives back one mount of each container, layer or image. With --if-mounted one that isn't mounted is an error (the look and the act are
-one: two releases never end three mounts); without it, as with the reference, it is none.";
+Gives back one mount of each container, layer or image. With --if-mounted one that isn't mounted is an error (the look
+and the act are one: two releases never end three mounts); without it, as with the reference, it is none.";
 
 pub(crate) const MOUNT_FLAGS: &[Flag] = &[
     Flag::list(&["--opt", "-o"], "Mount options, comma-separated"),
@@ -84,7 +87,10 @@ fn mount_one(store: &Store, key: &mut ThreadKey, name: &str, options: &MountOpti
     if userns::is_entered_for_this_command() && engine::mounts_in_kernel(store) {
         return Err(Error::new(Kind::NotSupported, "mount layer")
             .detail(format!("the mount of {name:?} would end with this command"))
-            .remedy("run `lamina unshare` first, and mount inside it"));
+            .remedy(
+                "run `lamina unshare` first, and mount inside it; or start podman's pause process (`podman unshare true`), \
+                 whose namespace every command then joins",
+            ));
     }
     let wanted = if options.read_only { FOR_READING } else { FOR_WRITING };
     match store.sight()?.first_of(wanted, name, "mount").map(|(_, item)| item.kind()) {

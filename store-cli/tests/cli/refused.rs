@@ -39,7 +39,6 @@ const FLAGS: &[&[&str]] = &[
     &["create-container", "--hostgidmap", ""],
     &["diff", "-b", "x"],
     &["diff", "--xz", "x"],
-    &["config", "/etc/nosuch.conf"],
 ];
 
 #[test]

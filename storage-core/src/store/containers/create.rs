@@ -7,16 +7,18 @@ use serde_json::{Map, Value};
 use super::record::{MOUNT_LABEL, MOUNT_OPTIONS, PROCESS_LABEL, VOLATILE};
 use super::{Container, ContainerTable};
 use crate::error::{Error, Kind, Result};
+use crate::idmap::Maps;
 use crate::ids::LayerId;
-use crate::locks::ThreadKey;
-use crate::store::create::{check_name, unique};
+use crate::locks::level::Layers;
+use crate::locks::{MayTake, ThreadKey};
+use crate::store::create::{Owners, check_name, unique};
 use crate::store::images::NewData;
 use crate::store::import::Content;
 use crate::store::intent::Intent;
 use crate::store::kept::Kept;
 use crate::store::records::{Edit, Location, json};
 use crate::store::rubbish::Rubbish;
-use crate::store::{NewLayer, Store};
+use crate::store::{Image, ItemKind, Mapping, NewLayer, Store, StoreNumber};
 use crate::task::Task;
 
 /// What a new container is to be.
@@ -40,6 +42,8 @@ pub struct NewContainer {
     pub mount_label: String,
     /// Options with which its layer is mounted.
     pub mount_options: Vec<String>,
+    /// With which ids it sees its files.
+    pub mapping: Mapping,
     /// Options for the driver (`size=10G`).
     pub options: Vec<(String, String)>,
     /// Big data that it has from the start.
@@ -73,42 +77,85 @@ impl NewContainer {
     }
 }
 
+/// What a new container stands on.
+struct Ground {
+    source: Option<(StoreNumber, Arc<Image>)>,
+    base: Option<String>,
+    maps: Maps,
+}
+
 impl Store {
     /// Makes a container: a layer on the image's top layer, and the record.
     ///
-    /// The layer is made in staging; `layers.lock` and `containers.lock` are held exclusively to commit both. Fails with
-    /// [`Kind::ImageUnknown`], [`Kind::DuplicateId`] or [`Kind::DuplicateName`]; on any failure, a death included, no layer
-    /// without its container is left.
+    /// The layer is made in staging; `layers.lock` and `containers.lock` are held exclusively to commit both, and `userns.lock`
+    /// around all of it for a container with ids of its own. A copy of the image's top layer with its owners, where the driver
+    /// can't show them mapped, is made before any lock is taken, but for ids that are chosen here: then `userns.lock`, for
+    /// which only such containers wait, is held. Fails with [`Kind::ImageUnknown`], [`Kind::DuplicateId`],
+    /// [`Kind::DuplicateName`] or [`Kind::NoAvailableIds`]; on any failure, a death included, no layer without its container
+    /// is left.
     pub fn create_container(&self, key: &mut ThreadKey, new: &NewContainer, task: &Task) -> Result<Arc<Container>> {
         new.names.iter().try_for_each(|name| check_name(name))?;
-        let id = new.id.clone().map_or_else(LayerId::random, Ok)?;
-        let location = if new.volatile || self.places.transient { Location::Volatile } else { Location::Stable };
-        let (image, parent) = match new.image.as_deref().filter(|image| !image.is_empty()) {
-            None => (String::new(), None),
+        let source = match new.image.as_deref().filter(|image| !image.is_empty()) {
+            None => None,
             Some(wanted) => {
                 let sight = self.sight()?;
-                let image = sight.image(wanted, "create container")?.1;
-                (image.id.clone(), Some(image.layer.clone()).filter(|layer| !layer.is_empty()))
+                let (number, image) = sight.image(wanted, "create container")?;
+                Some((number, Arc::clone(image)))
             }
         };
+        match &new.mapping {
+            Mapping::Host => {
+                let base = self.base_for(key, source.as_ref(), &Maps::NONE, task)?;
+                self.make_container(key, new, &Ground { source, base, maps: Maps::NONE }, task)
+            }
+            Mapping::Mapped(maps) => {
+                maps.check()?;
+                let base = self.base_for(key, source.as_ref(), maps, task)?;
+                let (_held, mut key) = self.user_namespaces.write(key, &self.wait)?;
+                self.make_container(&mut key, new, &Ground { source, base, maps: maps.clone() }, task)
+            }
+            Mapping::Auto(auto) => {
+                let (_held, mut key) = self.user_namespaces.write(key, &self.wait)?;
+                let maps = self.choose_maps(&mut key, auto, source.as_ref())?;
+                let base = self.base_for(&mut key, source.as_ref(), &maps, task)?;
+                self.make_container(&mut key, new, &Ground { source, base, maps }, task)
+            }
+        }
+    }
+
+    fn make_container(
+        &self,
+        key: &mut impl MayTake<Layers>,
+        new: &NewContainer,
+        ground: &Ground,
+        task: &Task,
+    ) -> Result<Arc<Container>> {
+        let id = new.id.clone().map_or_else(LayerId::random, Ok)?;
+        let location = if new.volatile || self.places.transient { Location::Volatile } else { Location::Stable };
+        let image = ground.source.as_ref().map(|(_, image)| image.id.clone()).unwrap_or_default();
         let mut container = new.record(&id, &image, location);
+        container.uid_map.clone_from(&ground.maps.uids);
+        container.gid_map.clone_from(&ground.maps.gids);
         check_free(&*self.containers.snapshot()?, &container)?;
         let layer = NewLayer {
             id: new.layer.clone(),
-            parent,
+            parent: ground.base.clone(),
+            owners: Owners::Mapped(ground.maps.clone()),
             mount_label: new.mount_label.clone(),
             options: new.options.clone(),
             ..NewLayer::default()
         };
         let mut plan = self.plan_layer(&layer)?;
         plan.location = location;
+        plan.shifted = self.can_shift(&ground.maps);
         container.layer = plan.id.to_string();
         let side = container.side_places(self);
         let staged = self.stage_data(&side, &new.data)?;
         if let Some(staged) = &staged {
             staged.describe(&mut container);
         }
-        plan.intent = Intent::CreateFor { container: container.id.clone(), layer: container.layer.clone() };
+        plan.intent =
+            Intent::CreateFor { owner: ItemKind::Container, id: container.id.clone(), layer: container.layer.clone() };
         let mut filled = self.begin_and_fill(key, &mut plan, Content::None, task)?;
 
         let mut rubbish = Rubbish::of(self);

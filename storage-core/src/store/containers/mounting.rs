@@ -5,15 +5,35 @@ use std::path::PathBuf;
 use super::Container;
 use crate::driver::MountOptions;
 use crate::error::Result;
+use crate::idmap::{Maps, Namespace};
 use crate::locks::ThreadKey;
 use crate::store::Store;
+use crate::store::mapping::no_shifting;
 
 impl Store {
     /// Mounts the container called `wanted` and counts it. What `options` leave open, its record says: options, label,
     /// volatility. Locks and errors as [`Store::mount`]; fails with [`crate::Kind::ContainerUnknown`].
     pub fn mount_container(&self, key: &mut ThreadKey, wanted: &str, options: &MountOptions) -> Result<PathBuf> {
         let container = self.containers.snapshot()?.resolve(wanted, "mount container")?.clone();
-        self.mount(key, &container.layer, &completed(&container, options))
+        let mut options = completed(&container, options);
+        let maps = Maps { uids: container.uid_map.clone(), gids: container.gid_map.clone() };
+        if !maps.is_identity() {
+            options.namespace = self.namespace_for(&container, &maps)?;
+        }
+        self.mount(key, &container.layer, &options)
+    }
+
+    /// The namespace under whose maps the container's files have to be shown; none when they are kept with its owners.
+    fn namespace_for(&self, container: &Container, maps: &Maps) -> Result<Option<Namespace>> {
+        let sight = self.sight()?;
+        let (_, layer) = sight.layer(&container.layer, "mount container")?;
+        let parent = sight.layer_by_id(&layer.parent).map(|(_, parent)| parent.maps()).unwrap_or_default();
+        match (self.can_shift(maps), parent.is_empty(), layer.maps().is_empty()) {
+            (true, true, _) => Namespace::of(maps).map(Some),
+            // The reference made it where it could show owners mapped.
+            (false, true, true) => Err(no_shifting(container)),
+            _ => Ok(None),
+        }
     }
 }
 

@@ -1,0 +1,31 @@
+//! The owners of the directories above a mount that its maps can't express.
+
+use super::Store;
+use crate::error::{Error, Kind, Result};
+use crate::idmap::{ParentOwners, parent_owners};
+use std::path::Path;
+
+impl Store {
+    /// The owners of the directories above the mount of the layer called `wanted` that its maps can't express; none for a
+    /// layer without maps. Takes no lock. Fails with [`Kind::LayerNotMounted`].
+    pub fn layer_parent_owners(&self, wanted: &str) -> Result<ParentOwners> {
+        let layer = self.lookup(wanted)?;
+        let maps = layer.maps();
+        if maps.is_empty() {
+            return Ok(ParentOwners::default());
+        }
+        let mounts = self.mounts.snapshot()?;
+        let mount = mounts.get(&layer.id).ok_or_else(|| {
+            Error::new(Kind::LayerNotMounted, "find parent owners")
+                .detail(format!("layer {}", layer.id))
+                .remedy("mount it first")
+        })?;
+        parent_owners(Path::new(&mount.path), &maps)
+    }
+
+    /// As [`Store::layer_parent_owners`], of the layer of the container called `wanted`.
+    pub fn container_parent_owners(&self, wanted: &str) -> Result<ParentOwners> {
+        let layer = self.containers.snapshot()?.resolve(wanted, "find parent owners")?.layer.clone();
+        self.layer_parent_owners(&layer)
+    }
+}
