@@ -24,21 +24,24 @@ impl Bench {
 
 #[test]
 fn a_layer_that_was_made_for_a_container_goes_when_the_container_was_not_made() {
-    for (child, container, left) in [
-        (None, "gone", &["base"][..]),
-        (None, "con", &["base", "con-layer", "new"]),
-        // Somebody uses it already.
-        (Some("child"), "gone", &["base", "child", "new"]),
+    for (prepare, left) in [
+        ("nothing", &["base"][..]),
+        ("the record was made", &["base", "con-layer"]),
+        ("somebody built on it", &["base", "child", "con-layer"]),
     ] {
         let mut bench = Bench::new();
-        bench.chain(None, &["base", "new"]);
-        bench.chain(Some("new"), child.as_slice());
-        if container == "con" {
+        bench.chain(None, &["base"]);
+        if prepare == "the record was made" {
             bench.container("con", "").expect("container");
+        } else {
+            bench.chain(Some("base"), &["con-layer"]);
         }
-        bench.died(&format!(r#"{{"operation":"create-for","container":"{container}","layer":"new"}}"#));
+        if prepare == "somebody built on it" {
+            bench.chain(Some("con-layer"), &["child"]);
+        }
+        bench.died(r#"{"operation":"create-for","owner":"container","id":"con","layer":"con-layer"}"#);
         bench.somebody_writes();
-        assert_eq!(bench.layers(), owned(left), "{container} {child:?}");
+        assert_eq!(bench.layers(), owned(left), "{prepare}");
     }
 }
 

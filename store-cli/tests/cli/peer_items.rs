@@ -249,3 +249,43 @@ fn what_either_makes_both_show_alike() {
         }
     }
 }
+
+#[test]
+fn both_show_an_additional_store_alike() {
+    let Some(peer) = need("both_show_an_additional_store_alike", "containers-storage") else { return };
+    let scratch = Scratch::new();
+    let on = |program: &std::ffi::OsStr, line: &[&str]| {
+        let below = scratch.path().join("below/graph").display().to_string();
+        let ended =
+            run(scratch.on(program, "above").arg("--storage-opt").arg(format!("vfs.imagestore={below}")).args(line));
+        assert_eq!(ended.code, Some(0), "{} {line:?}: {ended:?}", program.display());
+        ended.out
+    };
+    for line in [
+        &["create-layer", "-i", "base"][..],
+        &["create-layer", "-i", "top", "-n", "t", "base"],
+        &["create-image", "-i", "img", "-n", "image", "top"],
+    ] {
+        assert_eq!(run(scratch.on(lamina(), "below").args(line)).code, Some(0), "{line:?}");
+    }
+    let (ours, theirs) = (lamina().as_ref(), peer.as_os_str());
+    on(ours, &["create-layer", "-i", "own"]);
+    on(ours, &["create-container", "-i", "con", "-n", "c", "image"]);
+    on(theirs, &["create-container", "-i", "other", "image"]);
+    for line in [
+        &["layers"][..],
+        &["layers", "-t"],
+        &["layers", "-j"],
+        &["layer", "t", "own"],
+        &["images"],
+        &["images", "-j"],
+        &["image", "image"],
+        &["containers", "-j"],
+        &["container", "c", "other"],
+        &["exists", "top"],
+    ] {
+        assert_eq!(on(ours, line), on(theirs, line), "{line:?}");
+    }
+    assert!(on(ours, &["layer", "base"]).ends_with("Read Only: true\n"));
+    assert!(!on(ours, &["layer", "own"]).contains("Read Only"));
+}

@@ -16,9 +16,6 @@ const VERBS: &[&str] = &[
 
 /// Flags that wait for a later version, each in a line that would work without it.
 const FLAGS: &[&[&str]] = &[
-    &["--image-store", "/x", "layers"],
-    &["layers", "--image-store=/x"],
-    &["--transient-store", "layers"],
     &["create-layer", "--uidmap", "0:1:1"],
     &["create-layer", "--gidmap=0:1:1"],
     &["create-layer", "--subuidmap", "u"],
