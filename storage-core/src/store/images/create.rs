@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::{Image, ImageTable};
 use crate::error::{Error, Kind, OsContext, Result};
 use crate::fs::{TempDir, TempDirs};
-use crate::ids::LayerId;
+use crate::ids::{LayerId, check_digest};
 use crate::locks::ThreadKey;
 use crate::store::big_data::{USERDATA, file_name};
 use crate::store::create::{check_name, unique};
@@ -112,6 +112,9 @@ impl Store {
             None => LayerId::random()?,
         };
         new.names.iter().try_for_each(|name| check_name(name))?;
+        if !new.digest.is_empty() {
+            check_digest(&new.digest)?;
+        }
         let mut image = Image {
             id: id.to_string(),
             digest: new.digest.clone(),
