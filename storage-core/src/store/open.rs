@@ -14,7 +14,7 @@ use super::mounts::MountTable;
 use super::options::{Durability, StoreOptions};
 use super::places::Places;
 use super::records::Location;
-use crate::driver::{Gate, Home, Registry, Request, Roots};
+use crate::driver::{Gate, Registry, Request, Roots};
 use crate::error::{Error, Kind, OsContext, Result};
 use crate::fs::TempDirs;
 use crate::fs::probe::is_remote;
