@@ -105,6 +105,7 @@ struct lamina_driver_table {
     void (*close)(lamina_driver *);
     uint64_t (*capabilities)(lamina_driver *);
     int32_t (*has_kernel_mounts)(lamina_driver *);
+    int32_t (*parents_may_come_late)(lamina_driver *);
     int32_t (*status)(lamina_driver *, lamina_each_pair, void *context);
     int32_t (*mount_point)(lamina_driver *, struct lamina_place, lamina_bytes, void *context);
     int32_t (*name_directories)(lamina_driver *, lamina_home, lamina_each_str, void *context);
@@ -123,6 +124,7 @@ struct lamina_driver_table {
     int32_t (*write_mark)(lamina_driver *, const struct lamina_call *, struct lamina_place, int32_t *known, lamina_bytes, void *context);
     int32_t (*is_mounted)(lamina_driver *, const struct lamina_call *, struct lamina_place, int32_t *mounted);
     int32_t (*begin)(lamina_driver *, const struct lamina_call *, const struct lamina_plan *, lamina_staged **);
+    int32_t (*staged_settle)(lamina_staged *, const struct lamina_call *, const struct lamina_layer *parent, int32_t root);  /* 0 from the archive, 1 from the parent */
 
     /* no lock: handles */
     int (*view_root)(lamina_view *);                                    /* a borrowed directory descriptor */

@@ -10,7 +10,6 @@ mod flags;
 mod globals;
 mod go;
 mod help;
-#[allow(dead_code, unused_imports, reason = "no verb uses it yet")]
 mod image_format;
 mod input;
 mod output;
@@ -18,6 +17,7 @@ mod roots;
 mod signals;
 mod stop;
 mod tour;
+mod transfer;
 mod userns;
 mod verbs;
 mod work;

@@ -116,6 +116,10 @@ impl Driver for Overlay {
         true
     }
 
+    fn parents_may_come_late(&self) -> bool {
+        true
+    }
+
     fn status(&self) -> Vec<(String, String)> {
         let backing = filesystem_type(self.homes.own().root()).map_or("<unknown>", |found| found.name());
         let metacopy = self.kernel.metacopy && self.options.mount_flags().value("metacopy") == Some("on");

@@ -5,7 +5,9 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use storage_core::archive::Whiteouts;
-use storage_core::driver::{Exclusive, Homes, LayerRef, Plan, Refusals, Staged, StagingPlace, Start, Trash, View};
+use storage_core::driver::{
+    Exclusive, Homes, LayerRef, Plan, Refusals, RootFrom, Shared, Staged, StagingPlace, Start, Trash, View,
+};
 use storage_core::error::{Error, Kind, OsContext, Result};
 use storage_core::fs::copy::{Side, copy_tree};
 use storage_core::fs::tempdir::Trashed;
@@ -41,6 +43,7 @@ struct Shifted {
 pub(crate) struct StagedLayer {
     /// Where the layer will stand.
     home: Home,
+    homes: Homes<Home>,
     place: StagingPlace,
     user_xattr: bool,
     maps: Maps,
@@ -77,6 +80,7 @@ impl StagedLayer {
         let link = LinkName::random()?;
         let staged = StagedLayer {
             home: home.clone(),
+            homes: homes.clone(),
             place,
             user_xattr: way.user_xattr,
             maps: plan.maps.clone(),
@@ -132,6 +136,20 @@ impl StagedLayer {
         Ok(())
     }
 
+    /// Puts what was laid out without a parent on `parent`.
+    fn put_on(&mut self, parent: &LayerRef, root: RootFrom) -> Result<()> {
+        let origin = Part::open(&self.homes, &parent.id, parent.home).and_then(|part| part.pin_again())?;
+        write_new(&self.layer().join("lower"), &lower_on(&self.homes, parent)?)?;
+        let empty = self.layer().join("empty");
+        std::fs::remove_dir(&empty).os("rmdir", &empty)?;
+        if root == RootFrom::Parent {
+            let model = self.homes.of(parent.home)?.diff(&parent.id);
+            make_like(&self.diff(), &model)?;
+        }
+        self.place.start_from(origin);
+        Ok(())
+    }
+
     /// Makes the parent's whole tree under new owners: as earlier changes of the layer, directly below those to come, where
     /// the reference has it too.
     fn fill_shifted(&self, Shifted { parent, shift }: &Shifted, task: &Task) -> Result<()> {
@@ -148,15 +166,8 @@ impl StagedLayer {
     /// Makes the directory of changes with the owner and the mode of another's.
     fn make_diff_like(&self, model: &Path) -> Result<()> {
         let diff = self.diff();
-        let metadata = std::fs::symlink_metadata(model).os("lstat", model)?;
         make_dir(&diff, 0o700)?;
-        match chown(&diff, Some(metadata.uid()), Some(metadata.gid())) {
-            // The owner has no id in this user namespace: the parent stands in a store of somebody else's.
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
-            done => done.os("chown", &diff)?,
-        }
-        let mode = std::fs::Permissions::from_mode(metadata.mode() & 0o7777);
-        std::fs::set_permissions(&diff, mode).os("chmod", &diff)
+        make_like(&diff, model)
     }
 
     pub(crate) fn commit_as(&self, id: &LayerId) -> Result<()> {
@@ -185,6 +196,14 @@ impl StagedLayer {
         make_dir(&self.layer().join("work"), 0o700)?;
         self.place.exchange("layer/work", &work)
     }
+}
+
+/// Gives a directory the owner and the mode of another.
+fn make_like(path: &Path, model: &Path) -> Result<()> {
+    let metadata = std::fs::symlink_metadata(model).os("lstat", model)?;
+    chown(path, Some(metadata.uid()), Some(metadata.gid())).os("chown", path)?;
+    let mode = std::fs::Permissions::from_mode(metadata.mode() & 0o7777);
+    std::fs::set_permissions(path, mode).os("chmod", path)
 }
 
 /// What the `lower` file of a layer on `parent` says. The new layer must also be shown as a lower one among others, so what
@@ -236,6 +255,10 @@ impl Staged for StagedLayer {
             Side { root: open_directory(&to)?, path: &to },
             task,
         )
+    }
+
+    fn settle(&mut self, _held: &Shared<'_>, parent: &LayerRef, root: RootFrom) -> Result<()> {
+        self.put_on(parent, root)
     }
 
     fn root(&self) -> Result<OwnedFd> {

@@ -102,6 +102,8 @@ pub struct Ingested {
     pub gids: Vec<u32>,
     /// The number of entries, whiteouts included.
     pub entries: u64,
+    /// One of them is of the root itself, and gave it its owner and mode.
+    pub has_root: bool,
 }
 
 /// Extracts the archive `input` into the directory `root`, and nowhere else: no name and no link of the archive leads
@@ -133,6 +135,7 @@ pub fn ingest(input: impl Read + Send, root: BorrowedFd<'_>, options: Ingest<'_>
         let entries = passed?;
         finished?;
         let fed = feeder.join().ok().flatten().ok_or_else(feed::vanished)?;
+        let has_root = extractor.has_root();
         let (uids, gids, ledger) = extractor.finish()?;
         if let (Some(mut spool), Some(mut output)) = (spool, tar_split) {
             match ledger.into_fixes() {
@@ -150,6 +153,7 @@ pub fn ingest(input: impl Read + Send, root: BorrowedFd<'_>, options: Ingest<'_>
             uids,
             gids,
             entries,
+            has_root,
         })
     })
 }

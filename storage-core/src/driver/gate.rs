@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::{
     Capabilities, Comparison, Detached, Driver, Exclusive, Extent, Home, LayerRef, MountOptions, Mounting, OwnerMaps,
-    Plan, Shared, Staged, Swept, Trash, View,
+    Plan, RootFrom, Shared, Staged, Swept, Trash, View,
 };
 use crate::error::{Error, Kind, Result};
 use crate::ids::LayerId;
@@ -81,6 +81,11 @@ impl Gate {
     /// Whether mounts are the kernel's.
     pub fn has_kernel_mounts(&self) -> bool {
         self.driver.has_kernel_mounts()
+    }
+
+    /// Whether a layer in the making may learn its parent late. Needs no lock.
+    pub fn parents_may_come_late(&self) -> bool {
+        self.driver.parents_may_come_late()
     }
 
     /// Pairs for `status`. Needs no lock.
@@ -158,6 +163,11 @@ impl SharedAccess<'_, '_> {
     /// See [`Driver::begin`].
     pub fn begin(&self, plan: &Plan) -> Result<Box<dyn Staged>> {
         self.driver.begin(self.held, plan)
+    }
+
+    /// See [`Staged::settle`].
+    pub fn settle(&self, staged: &mut dyn Staged, parent: &LayerRef, root: RootFrom) -> Result<()> {
+        staged.settle(self.held, parent, root)
     }
 }
 

@@ -26,7 +26,7 @@ pub use pinned::PinnedDir;
 pub use registry::{Candidate, Choice, Descriptor, Registry, Survey};
 pub use request::{Request, Roots, is_on};
 pub use scratch::ScratchLocks;
-pub use staged::{Detached, Refusals, Staged, Trash};
+pub use staged::{Detached, Refusals, RootFrom, Staged, Trash};
 pub use staging::StagingPlace;
 pub use traits::{Comparison, Driver, Extent, Swept};
 pub use view::{Pin, View};

@@ -3,13 +3,23 @@
 use std::fmt;
 use std::os::fd::OwnedFd;
 
+use super::LayerRef;
 use crate::archive::Whiteouts;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::fs::tempdir::Trashed;
 use crate::idmap::Maps;
 use crate::ids::LayerId;
-use crate::locks::Exclusive;
+use crate::locks::{Exclusive, Shared};
 use crate::task::Task;
+
+/// Where the root of a layer has its owner and mode from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RootFrom {
+    /// The archive had an entry for it.
+    Archive,
+    /// From its parent's.
+    Parent,
+}
 
 /// A layer in the making: a private place that no record names. Dropping it discards it.
 ///
@@ -21,6 +31,15 @@ pub trait Staged: fmt::Debug + Send {
     /// * Called once, before [`Staged::root`]; needs no lock.
     /// * Stops at the next step when the task is cancelled.
     fn fill(&mut self, task: &Task) -> Result<()>;
+
+    /// Puts what was begun without a parent, and is filled, on `parent`, which is there now and is pinned from here on. Asked
+    /// only of a driver whose [`super::Driver::parents_may_come_late`]. Constant cost.
+    ///
+    /// * What follows is as if it had begun on `parent`; `root` says whether the root has its owner and mode already.
+    fn settle(&mut self, held: &Shared<'_>, parent: &LayerRef, root: RootFrom) -> Result<()> {
+        let _ = (held, parent, root);
+        Err(Error::new(Kind::NotSupported, "begin layer").detail("the driver must know the parent of a layer first"))
+    }
 
     /// The directory into which an archive is extracted.
     fn root(&self) -> Result<OwnedFd>;

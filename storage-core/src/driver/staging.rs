@@ -33,6 +33,11 @@ impl StagingPlace {
         self.origin.as_ref()
     }
 
+    /// From now on the layer starts from what is at `origin`.
+    pub fn start_from(&mut self, origin: PinnedDir) {
+        self.origin = Some(origin);
+    }
+
     /// Fails with [`Kind::Changed`] unless what the layer starts from is still there, the same.
     pub fn check_origin(&self) -> Result<()> {
         self.origin.as_ref().map_or(Ok(()), |origin| {

@@ -41,6 +41,12 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// Whether a mount of a layer is a mount of the kernel's ([`super::Capability::KernelMounts`]). Costs nothing.
     fn has_kernel_mounts(&self) -> bool;
 
+    /// Whether a layer in the making may learn its parent late ([`Staged::settle`]), so that the layers of an image can be
+    /// filled at the same time. Costs nothing.
+    fn parents_may_come_late(&self) -> bool {
+        false
+    }
+
     /// Pairs for `status`, in the reference's words where it has them (`Backing Filesystem`).
     fn status(&self) -> Vec<(String, String)>;
 

@@ -8,7 +8,7 @@ use super::options::Durability;
 use super::records::{Edit, Location, json};
 use super::recovery::LayersGuard;
 use super::rubbish::Rubbish;
-use crate::driver::{Home, LayerRef, Plan, Start};
+use crate::driver::{Home, LayerRef, Plan, Staged, Start};
 use crate::error::{Error, Kind, Result};
 use crate::idmap::Maps;
 use crate::ids::LayerId;
@@ -47,12 +47,23 @@ pub enum Owners {
     Mapped(Maps),
 }
 
+/// When a layer in the making learns its parent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ParentComes {
+    /// When it is begun.
+    First,
+    /// When it is filled, by [`Store::settle`].
+    Late,
+}
+
 /// A new layer between its plan and its commit.
 #[derive(Debug)]
 pub(super) struct LayerPlan<'n> {
     pub(super) id: LayerId,
     pub(super) new: &'n NewLayer,
     pub(super) location: Location,
+    /// The time of its record; that of the commit when it isn't said.
+    pub(super) created: Option<String>,
     /// What is said before anything is put in place.
     pub(super) intent: Intent,
     parent: Option<LayerRef>,
@@ -66,6 +77,13 @@ impl LayerPlan<'_> {
     /// Which home of the driver the layer will stand in.
     fn home(&self) -> Home {
         if self.location == Location::ImageStore { Home::ImageStore } else { Home::Own }
+    }
+}
+
+impl LayerPlan<'_> {
+    /// Whether it has yet to learn its parent.
+    pub(super) fn is_without_parent(&self) -> bool {
+        self.parent.is_none() && self.new.parent.is_some()
     }
 }
 
@@ -112,6 +130,7 @@ impl Store {
             id,
             new,
             location,
+            created: None,
             parent: None,
             parent_maps: Maps::NONE,
             maps: Maps::NONE,
@@ -127,32 +146,67 @@ impl Store {
         content: Content<'_>,
         task: &Task,
     ) -> Result<Filled> {
-        let staged = {
-            let (guard, _key) = self.layers.read(key, &self.wait)?;
-            self.check_new(guard.table(), &planned.id, planned.new)?;
-            if let Some((parent, maps)) = self.find_parent(guard.table(), planned.new)? {
-                planned.parent = Some(parent);
-                planned.parent_maps = maps;
-            }
-            planned.maps = match &planned.new.owners {
-                Owners::AsParent => planned.parent_maps.clone(),
-                Owners::Host => Maps::NONE,
-                Owners::Mapped(maps) => maps.clone(),
-            };
-            let mut plan = Plan::new(Start::OnParent(planned.parent.clone()));
-            plan.home = planned.home();
-            plan.maps = planned.maps.clone();
-            // What is shown mapped needn't be copied.
-            let shown = planned.shifted && planned.parent_maps.is_empty();
-            plan.parent_maps.clone_from(if shown { &planned.maps } else { &planned.parent_maps });
-            plan.writable = !planned.new.read_only;
-            plan.options.clone_from(&planned.new.options);
-            plan.mount_label.clone_from(&planned.new.mount_label);
-            self.gate.shared(&guard.shared())?.begin(&plan)?
-        };
+        let staged = self.begin(key, planned, ParentComes::First)?;
         let filled = self.fill(staged, content, task)?;
         task.step(0, 0)?;
         Ok(filled)
+    }
+
+    /// Begins the layer in staging. Holds `layers.lock` shared.
+    pub(super) fn begin(
+        &self,
+        key: &mut impl MayTake<Layers>,
+        planned: &mut LayerPlan<'_>,
+        parent: ParentComes,
+    ) -> Result<Box<dyn Staged>> {
+        let (guard, _key) = self.layers.read(key, &self.wait)?;
+        self.check_new(guard.table(), &planned.id, planned.new)?;
+        if parent == ParentComes::First {
+            self.adopt_parent(guard.table(), planned)?;
+        }
+        planned.maps = match &planned.new.owners {
+            Owners::AsParent => planned.parent_maps.clone(),
+            Owners::Host => Maps::NONE,
+            Owners::Mapped(maps) => maps.clone(),
+        };
+        let mut plan = Plan::new(Start::OnParent(planned.parent.clone()));
+        plan.home = planned.home();
+        plan.maps = planned.maps.clone();
+        // What is shown mapped needn't be copied.
+        let shown = planned.shifted && planned.parent_maps.is_empty();
+        plan.parent_maps.clone_from(if shown { &planned.maps } else { &planned.parent_maps });
+        plan.writable = !planned.new.read_only;
+        plan.options.clone_from(&planned.new.options);
+        plan.mount_label.clone_from(&planned.new.mount_label);
+        self.gate.shared(&guard.shared())?.begin(&plan)
+    }
+
+    /// Puts what was begun without its parent on it, which is there now, and flushes it. Holds `layers.lock` shared for a
+    /// moment.
+    pub(super) fn settle(
+        &self,
+        key: &mut impl MayTake<Layers>,
+        planned: &mut LayerPlan<'_>,
+        filled: &mut Filled,
+    ) -> Result<()> {
+        {
+            let (guard, _key) = self.layers.read(key, &self.wait)?;
+            self.adopt_parent(guard.table(), planned)?;
+            if let Some(parent) = &planned.parent {
+                let root = filled.root_owner();
+                self.gate.shared(&guard.shared())?.settle(&mut *filled.staged, parent, root)?;
+            }
+        }
+        self.flush(&*filled.staged)
+    }
+
+    /// Finds the parent that was asked for.
+    fn adopt_parent(&self, table: &LayerTable, planned: &mut LayerPlan<'_>) -> Result<()> {
+        if let Some((parent, maps)) = self.find_parent(table, planned.new)? {
+            planned.parent = Some(parent);
+            planned.parent_maps = maps;
+        }
+        Ok(())
     }
 
     /// Puts a layer in place and saves its record. On success the intent still stands: the caller says when all is done.
@@ -173,7 +227,7 @@ impl Store {
             names: unique(&new.names),
             parent: planned.parent.as_ref().map(|parent| parent.id.to_string()).unwrap_or_default(),
             mount_label: new.mount_label.clone(),
-            created: json::now(),
+            created: planned.created.clone().unwrap_or_else(json::now),
             uid_map: planned.maps.uids.clone(),
             gid_map: planned.maps.gids.clone(),
             location: planned.location,

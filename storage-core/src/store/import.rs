@@ -8,9 +8,9 @@ use super::Store;
 use super::create::NewLayer;
 use super::layers::Layer;
 use super::options::Durability;
-use crate::archive::{Compression, Ingest, Ingested, ingest};
-use crate::driver::{Refusals, Staged};
-use crate::error::{OsContext, Result};
+use crate::archive::{Compression, Ending, Ingest, Ingested, ingest};
+use crate::driver::{Refusals, RootFrom, Staged};
+use crate::error::{Error, Kind, OsContext, Result};
 use crate::fs::TempDir;
 use crate::locks::ThreadKey;
 use crate::mount::in_user_namespace;
@@ -22,6 +22,17 @@ pub(super) enum Content<'a> {
     None,
     /// An archive.
     Archive(Box<dyn Read + Send + 'a>),
+    /// An archive of which it is known what it must be.
+    Known(Box<dyn Read + Send + 'a>, Digests<'a>),
+}
+
+/// What an archive must be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Digests<'a> {
+    /// The digest of its bytes as they are read.
+    pub(super) blob: &'a str,
+    /// Its digest without compression.
+    pub(super) diff: &'a str,
 }
 
 /// A staged layer that is complete and, as far as the store promises it, on disk.
@@ -60,21 +71,33 @@ impl Store {
         let (tar_split, ingested) = match content {
             Content::None => (None, None),
             Content::Archive(archive) => {
-                let (tar_split, ingested) = self.extract(&*staged, archive, task)?;
+                let (tar_split, ingested) = self.extract(&*staged, archive, Ending::Required, task)?;
+                (Some(tar_split), Some(ingested))
+            }
+            Content::Known(archive, digests) => {
+                let (tar_split, ingested) = self.extract(&*staged, archive, Ending::Optional, task)?;
+                digests.check(&ingested)?;
                 (Some(tar_split), Some(ingested))
             }
         };
-        if self.durability != Durability::None {
-            let root = staged.root()?;
-            rustix::fs::syncfs(&root).os("syncfs", &self.places.graph_root)?;
-        }
+        self.flush(&*staged)?;
         Ok(Filled { staged, tar_split, ingested })
+    }
+
+    /// Puts what is staged on disk, as far as the store promises it.
+    pub(super) fn flush(&self, staged: &dyn Staged) -> Result<()> {
+        if self.durability == Durability::None {
+            return Ok(());
+        }
+        let root = staged.root()?;
+        rustix::fs::syncfs(&root).os("syncfs", &self.places.graph_root)
     }
 
     fn extract(
         &self,
         staged: &dyn Staged,
         archive: Box<dyn Read + Send + '_>,
+        ending: Ending,
         task: &Task,
     ) -> Result<(TarSplit, Ingested)> {
         let tar_split = TarSplit { place: self.side_places().create()?, name: "tar-split.gz".to_owned() };
@@ -89,6 +112,7 @@ impl Store {
             maps: staged.maps().clone(),
             ignore_chown_errors: staged.refusals() == Refusals::Ignored,
             in_user_ns: in_user_namespace(),
+            ending,
             ..Ingest::new(staged.whiteouts())
         };
         let ingested = ingest(archive, root.as_fd(), options, task)
@@ -97,10 +121,33 @@ impl Store {
     }
 }
 
+impl Digests<'_> {
+    fn check(&self, found: &Ingested) -> Result<()> {
+        let differs = |what: &str, found: &str, wanted: &str| {
+            Err(Error::new(Kind::BadArchive, "import layer").detail(format!("{what} {found}, not {wanted}")))
+        };
+        if found.diff_digest != self.diff {
+            return differs("its archive without compression has the digest", &found.diff_digest, self.diff);
+        }
+        if found.compressed_digest != self.blob {
+            return differs("its archive has the digest", &found.compressed_digest, self.blob);
+        }
+        Ok(())
+    }
+}
+
 impl Filled {
     /// The size of the uncompressed archive, -1 without one.
     pub(super) fn size(&self) -> i64 {
         self.ingested.as_ref().map_or(-1, |ingested| ingested.diff_size)
+    }
+
+    /// Where the root's owner and mode come from.
+    pub(super) fn root_owner(&self) -> RootFrom {
+        match &self.ingested {
+            Some(ingested) if ingested.has_root => RootFrom::Archive,
+            _ => RootFrom::Parent,
+        }
     }
 
     /// Writes into `layer` what the archive was; returns the size of the uncompressed archive, -1 without one.
@@ -122,6 +169,7 @@ impl fmt::Debug for Content<'_> {
         f.write_str(match self {
             Content::None => "None",
             Content::Archive(_) => "Archive",
+            Content::Known(..) => "Known",
         })
     }
 }

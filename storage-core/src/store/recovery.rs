@@ -46,6 +46,7 @@ impl Store {
         if guard.table().needs_repair() {
             self.repair(guard, rubbish)?;
         }
+        self.end_dead_leases(guard, rubbish)?;
         guard.world().refill_reserve();
         Ok(())
     }
@@ -100,7 +101,7 @@ impl Store {
     }
 
     /// Removes the records of the layers in `going`, then the parts of all of `layers` that have no record.
-    fn forget_left(
+    pub(super) fn forget_left(
         &self,
         guard: &mut LayersGuard<'_>,
         going: &[String],

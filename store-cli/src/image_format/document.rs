@@ -120,7 +120,7 @@ pub(super) fn kind(bytes: &[u8], media_type: &str, what: &str) -> Result<media::
 
 impl Config {
     /// Reads the config of an image with `layers` layers.
-    pub(super) fn parse(bytes: Vec<u8>, digest: Digest, layers: usize) -> Result<Self> {
+    pub(crate) fn parse(bytes: Vec<u8>, digest: Digest, layers: usize) -> Result<Self> {
         let document: ConfigDocument = parse(&bytes, &format!("the config {digest}"))?;
         let diff_ids = document.rootfs.diff_ids.unwrap_or_default();
         if diff_ids.len() != layers {

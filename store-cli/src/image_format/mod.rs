@@ -91,6 +91,11 @@ impl Layer {
     }
 }
 
+/// The complete name that podman would understand by `given`.
+pub(crate) fn complete_name(given: &str) -> Result<String> {
+    names::complete(given, names::NoTag::Latest)
+}
+
 /// An image that can't be understood.
 fn bad(detail: impl Into<String>) -> Error {
     Error::new(Kind::BadArchive, "read image").detail(detail)

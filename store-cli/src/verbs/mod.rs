@@ -17,11 +17,13 @@ mod image;
 pub(crate) mod later;
 mod layer;
 mod layers;
+mod load;
 mod metadata;
 mod mount;
 mod names;
 mod of_containers;
 mod of_images;
+mod save;
 mod status;
 mod tree;
 mod unshare;
@@ -339,6 +341,28 @@ const VERBS: &[Verb] = &[
         count: (1, 1),
         flags: names::FLAGS,
         action: names::set,
+        ..PLAIN
+    },
+    Verb {
+        names: &["load"],
+        arguments: "[options [...]] [FILE|DIRECTORY|-]",
+        summary: "Load images from a file, a directory or standard input",
+        more: load::HELP,
+        count: (0, 1),
+        flags: load::FLAGS,
+        stops: CHANGES,
+        action: load::load,
+        ..PLAIN
+    },
+    Verb {
+        names: &["save"],
+        arguments: "[options [...]] imageNameOrID [...]",
+        summary: "Save images to a file, a directory or standard output",
+        more: save::HELP,
+        count: (1, MANY),
+        flags: save::FLAGS,
+        stops: READS,
+        action: save::save,
         ..PLAIN
     },
     Verb {

@@ -237,6 +237,11 @@ impl<'a> Extractor<'a> {
         self.ledger.named(path, position, true);
     }
 
+    /// Whether there was an entry of the root itself.
+    pub(crate) fn has_root(&self) -> bool {
+        self.root_entry.is_some()
+    }
+
     /// Puts back the times of the last directory, and gives the root its attributes; the owners, the groups, and the
     /// ledger.
     pub(crate) fn finish(mut self) -> Result<(Vec<u32>, Vec<u32>, Ledger)> {

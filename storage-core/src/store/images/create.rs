@@ -24,8 +24,10 @@ use crate::store::{Item, Store};
 pub struct NewImage {
     /// Its id; one is made when there is none. By convention the hexadecimal digits of the digest of the configuration.
     pub id: Option<LayerId>,
-    /// Its names, which no other image may have.
+    /// Its names.
     pub names: Vec<String>,
+    /// What becomes of an image that has one of the names.
+    pub name_owners: NameOwners,
     /// Its top layer: an id, a name, or the beginning of one id. None for an image without layers.
     pub layer: Option<String>,
     /// Text that belongs to the user.
@@ -38,6 +40,16 @@ pub struct NewImage {
     pub data: Vec<NewData>,
     /// Flags.
     pub flags: Map<String, Value>,
+}
+
+/// What becomes of another image that has a name of a new one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NameOwners {
+    /// It keeps the name, and the new image is refused.
+    #[default]
+    Keep,
+    /// It loses the name to the new image.
+    Lose,
 }
 
 /// Big data that something has from the start.
@@ -119,7 +131,7 @@ impl Store {
             id: id.to_string(),
             digest: new.digest.clone(),
             metadata: new.metadata.clone(),
-            created: new.created.clone().unwrap_or_else(json::now),
+            created: new.created.as_deref().map_or_else(|| Ok(json::now()), json::time)?,
             flags: new.flags.clone(),
             location: self.places.images_go_to(),
             ..Image::default()
@@ -139,7 +151,7 @@ impl Store {
         }
         image.names = unique(&[image.names.as_slice(), &new.names].concat());
         image.names.clone().iter().for_each(|name| image.called(name));
-        self.commit_image(key, image, new.layer.as_deref(), &data)
+        self.commit_image(key, image, new.layer.as_deref(), &data, new.name_owners)
     }
 
     fn commit_image(
@@ -148,6 +160,7 @@ impl Store {
         mut image: Image,
         layer: Option<&str>,
         data: &[NewData],
+        owners: NameOwners,
     ) -> Result<Arc<Image>> {
         let side = image.side_places(self);
         let staged = self.stage_data(&side, data)?;
@@ -162,13 +175,14 @@ impl Store {
             image.layer.clone_from(&sight.layer(wanted, "create image")?.1.id);
         }
         let (mut guard, _key) = Image::write(self, &mut key, &mut rubbish)?;
-        check_free(guard.table(), &image)?;
+        check_free(guard.table(), &image, owners)?;
         let home = image.directory(self)?;
         if let Some(staged) = &staged {
             staged.put(&home, &side, &mut rubbish)?;
         }
         let id = image.id.clone();
         let mut edit = Edit::of(guard.table());
+        image.names.iter().for_each(|name| edit.release_name(name, &id, image.location));
         edit.push(image);
         let saved = self.save_edit(&mut guard, edit);
         if let Some(image) = guard.table().get(&id) {
@@ -209,7 +223,7 @@ impl Store {
         own.big_data_digests.clear();
         let layer = Some(image.layer.as_str()).filter(|layer| !layer.is_empty());
         let id = own.id.clone();
-        match self.commit_image(key, own, layer, &data) {
+        match self.commit_image(key, own, layer, &data, NameOwners::Keep) {
             // Somebody else did meanwhile.
             Err(error) if error.kind() == Kind::DuplicateId => Ok(id),
             other => other.map(|image| image.id.clone()),
@@ -218,14 +232,14 @@ impl Store {
 }
 
 /// Whether the id and the names of a new image are free.
-fn check_free(table: &ImageTable, image: &Image) -> Result<()> {
+fn check_free(table: &ImageTable, image: &Image, owners: NameOwners) -> Result<()> {
     let failed = |kind, detail: String| Error::new(kind, "create image").detail(detail);
     if table.get(&image.id).is_some() {
         return Err(failed(Kind::DuplicateId, format!("an image with id {} exists", image.id))
             .remedy("leave the id out to have one made, or delete that image first"));
     }
     let owner = |name: &String| table.by_name(name).map(|owner| (owner.id.clone(), name.clone()));
-    match image.names.iter().find_map(owner) {
+    match image.names.iter().find_map(owner).filter(|_| owners == NameOwners::Keep) {
         None => Ok(()),
         Some((owner, name)) => Err(failed(Kind::DuplicateName, format!("image {owner} is called {name:?}"))
             .remedy("choose another name, or take it from that image with `remove-names`")),

@@ -16,7 +16,7 @@ mod delete;
 mod mounting;
 mod record;
 
-pub use create::{NewData, NewImage};
+pub use create::{NameOwners, NewData, NewImage};
 pub use delete::Deletion;
 pub(crate) use record::MANIFEST;
 pub use record::{Image, ImageTable};

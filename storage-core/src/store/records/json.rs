@@ -6,6 +6,7 @@
 use serde::Serialize;
 use serde_json::Value;
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::error::{Error, Kind, Result};
 
@@ -53,20 +54,41 @@ pub(crate) fn sorted(value: &Value) -> Value {
 
 /// This moment, in the reference's form.
 pub(crate) fn now() -> String {
-    let now = OffsetDateTime::now_utc();
+    written(OffsetDateTime::now_utc())
+}
+
+/// The time `text` (RFC 3339) in the reference's form. One that the reference couldn't read would make all records
+/// unreadable for it.
+pub fn time(text: &str) -> Result<String> {
+    OffsetDateTime::parse(text, &Rfc3339).map(written).map_err(|source| {
+        Error::new(Kind::Usage, "read time").detail(format!("{text:?} is no time: {source}")).remedy("write RFC 3339")
+    })
+}
+
+fn written(time: OffsetDateTime) -> String {
     let seconds = format!(
         "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}",
-        now.year(),
-        u8::from(now.month()),
-        now.day(),
-        now.hour(),
-        now.minute(),
-        now.second()
+        time.year(),
+        u8::from(time.month()),
+        time.day(),
+        time.hour(),
+        time.minute(),
+        time.second()
     );
-    let fraction = format!("{:09}", now.nanosecond());
+    let (hours, minutes, _) = time.offset().as_hms();
+    let zone = match (hours, minutes) {
+        (0, 0) => "Z".to_owned(),
+        _ => format!(
+            "{}{:02}:{:02}",
+            if time.offset().is_negative() { '-' } else { '+' },
+            hours.unsigned_abs(),
+            minutes.unsigned_abs()
+        ),
+    };
+    let fraction = format!("{:09}", time.nanosecond());
     match fraction.trim_end_matches('0') {
-        "" => format!("{seconds}Z"),
-        digits => format!("{seconds}.{digits}Z"),
+        "" => format!("{seconds}{zone}"),
+        digits => format!("{seconds}.{digits}{zone}"),
     }
 }
 
@@ -85,5 +107,19 @@ mod tests {
     fn times_have_no_trailing_zeros_and_end_in_z() {
         let now = now();
         assert!(now.ends_with('Z') && now.len() >= 20 && !now.ends_with("0Z") || !now.contains('.'), "{now}");
+    }
+
+    #[test]
+    fn times_of_others_are_taken_in_their_form_or_refused() {
+        for (given, written) in [
+            ("2026-11-22T10:41:53.295638581Z", "2026-11-22T10:41:53.295638581Z"),
+            ("2026-11-22T10:41:53.500000000+00:00", "2026-11-22T10:41:53.5Z"),
+            ("2026-11-22T10:41:53-02:30", "2026-11-22T10:41:53-02:30"),
+        ] {
+            assert_eq!(time(given).expect(given), written);
+        }
+        for given in ["", "yesterday", "2026-13-01T00:00:00Z", "12026-11-22T10:41:53Z"] {
+            assert!(time(given).is_err(), "{given:?}");
+        }
     }
 }

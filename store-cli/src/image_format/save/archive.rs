@@ -27,7 +27,7 @@ pub(crate) fn write_archive_file(path: &Path, images: &[Outgoing], fetch: &mut F
 
 /// Writes images to `output`. When it fails, what was written has no end and is of no use.
 pub(crate) fn write_archive(
-    output: &mut dyn Write,
+    output: &mut (dyn Write + Send),
     images: &[Outgoing],
     fetch: &mut Fetch<'_>,
     task: &Task,
@@ -46,7 +46,7 @@ pub(crate) fn write_archive(
     tar.finish()?.flush().map_err(storage_core::archive::compression::write_failed)
 }
 
-fn put_image<'a, W: Write>(
+fn put_image<'a, W: Write + Send>(
     tar: &mut TarWriter<W>,
     image: &'a Fitted<'_>,
     written: &mut BTreeSet<&'a Digest>,

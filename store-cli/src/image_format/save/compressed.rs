@@ -24,7 +24,7 @@ impl Compressed {
     pub(crate) fn make(
         compression: Compression,
         place: &Path,
-        write: impl FnOnce(&mut dyn Write) -> Result<()>,
+        write: impl FnOnce(&mut (dyn Write + Send)) -> Result<()>,
     ) -> Result<Self> {
         let file = spool::unnamed(place)?;
         let mut encoder = Encoder::new(HashingWriter::new(file), compression)?;
@@ -41,7 +41,7 @@ impl Compressed {
     }
 
     /// Writes it to `output`.
-    pub(crate) fn write_to(&mut self, output: &mut dyn Write, task: &Task) -> Result<()> {
+    pub(crate) fn write_to(&mut self, output: &mut (dyn Write + Send), task: &Task) -> Result<()> {
         self.file.rewind().map_err(|source| Error::os("lseek", "temporary file", source))?;
         spool::copy(&mut self.file, output, task)
     }

@@ -56,7 +56,7 @@ pub(crate) struct OutgoingLayer {
 }
 
 /// Writes the data of a layer to the writer it is given. It is called once for each blob that has to be written.
-pub(crate) type Fetch<'a> = dyn FnMut(&OutgoingLayer, &mut dyn Write) -> Result<()> + 'a;
+pub(crate) type Fetch<'a> = dyn FnMut(&OutgoingLayer, &mut (dyn Write + Send)) -> Result<()> + 'a;
 
 /// A small blob.
 #[derive(Clone, Debug)]
@@ -122,7 +122,12 @@ impl<W: Write> Write for Checked<'_, W> {
 }
 
 /// Fetches a layer into `output`, and makes sure that it is what it must be.
-fn fetch_checked<W: Write>(layer: &OutgoingLayer, output: &mut W, fetch: &mut Fetch<'_>, task: &Task) -> Result<()> {
+fn fetch_checked<W: Write + Send>(
+    layer: &OutgoingLayer,
+    output: &mut W,
+    fetch: &mut Fetch<'_>,
+    task: &Task,
+) -> Result<()> {
     let mut checked = Checked { output, hasher: hasher(), left: layer.size, task };
     let about = |error: Error| error.detail(format!("in the layer {}", layer.digest));
     fetch(layer, &mut checked).map_err(about)?;

@@ -108,7 +108,7 @@ fn save_again(image: &Image, compression: Option<Compression>, to: &Path) {
         };
     }
     let layers = outgoing.layers.clone();
-    let mut fetch = |layer: &OutgoingLayer, output: &mut dyn Write| -> Result<()> {
+    let mut fetch = |layer: &OutgoingLayer, output: &mut (dyn Write + Send)| -> Result<()> {
         let at = layers.iter().position(|other| other == layer).expect("a layer of the image");
         spool::copy(&mut &data[at][..], output, &task)
     };

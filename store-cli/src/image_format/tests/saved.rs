@@ -42,7 +42,7 @@ pub(super) fn out(image: Image) -> Outgoing {
     }
 }
 
-fn from(data: &HashMap<Digest, Vec<u8>>) -> impl FnMut(&OutgoingLayer, &mut dyn Write) -> Result<()> {
+fn from(data: &HashMap<Digest, Vec<u8>>) -> impl FnMut(&OutgoingLayer, &mut (dyn Write + Send)) -> Result<()> {
     |layer, output| output.write_all(&data[&layer.digest]).map_err(write_failed)
 }
 
@@ -97,7 +97,7 @@ fn an_image_is_added_to_a_layout_and_takes_its_name_over() {
     index["extra"] = "kept".into();
     fs::write(directory.join("index.json"), index.to_string()).expect("write");
     let mut fetched = Vec::new();
-    let mut fetch = |layer: &OutgoingLayer, output: &mut dyn Write| {
+    let mut fetch = |layer: &OutgoingLayer, output: &mut (dyn Write + Send)| {
         fetched.push(layer.digest.clone());
         from(&data)(layer, output)
     };
@@ -144,7 +144,7 @@ fn failures_leave_nothing_half_written() {
     write_directory(&directory, std::slice::from_ref(&image), &mut from(&data), &task()).expect("write");
     let (other, _) = outgoing(&bench, "other", &[b"other"]);
     let before = files(&directory);
-    let mut broken = |_: &OutgoingLayer, _: &mut dyn Write| Err(Error::new(Kind::Io, "read layer"));
+    let mut broken = |_: &OutgoingLayer, _: &mut (dyn Write + Send)| Err(Error::new(Kind::Io, "read layer"));
     assert!(write_directory(&directory, &[other], &mut broken, &task()).is_err());
     assert_eq!(files(&directory), before);
     assert_eq!(bench.one(&directory).names, ["localhost/x:latest"]);
@@ -175,12 +175,12 @@ fn a_layer_can_be_compressed_for_the_occasion() {
     let text = b"base ".repeat(1000);
     let (mut image, _) = outgoing(&bench, "x", &[&text]);
     for (compression, suffix) in [(Compression::Gzip, "+gzip"), (Compression::Zstd, "+zstd")] {
-        let write = |output: &mut dyn Write| output.write_all(&text).map_err(write_failed);
+        let write = |output: &mut (dyn Write + Send)| output.write_all(&text).map_err(write_failed);
         let mut compressed = Compressed::make(compression, &bench.spool(), write).expect("compress");
         image.layers = vec![compressed.layer().clone()];
         let directory = bench.path(suffix);
         let task = task();
-        let mut fetch = |_: &OutgoingLayer, output: &mut dyn Write| compressed.write_to(output, &task);
+        let mut fetch = |_: &OutgoingLayer, output: &mut (dyn Write + Send)| compressed.write_to(output, &task);
         write_directory(&directory, std::slice::from_ref(&image), &mut fetch, &task).expect("write");
         let read = bench.one(&directory);
         assert_eq!(read.config.bytes, image.config, "the config stays");
