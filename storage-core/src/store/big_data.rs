@@ -27,7 +27,7 @@ use crate::archive::HashingWriter;
 use crate::error::{Error, Kind, OsContext, Result};
 use crate::fs::atomic::rename_over;
 use crate::ids::LayerId;
-use crate::locks::{MayTake, ThreadKey};
+use crate::locks::{Kernel, MayTake, ThreadKey, World};
 
 impl Store {
     /// The keys of the data of what is called `wanted`. Takes no lock.
@@ -128,6 +128,9 @@ impl Store {
             DirBuilder::new().recursive(true).mode(0o700).create(&directory).os("mkdir", &directory)?;
             place.check()?;
             rename_over(&place.path().join("data"), &directory.join(&file_name))?;
+            if self.durability == Durability::Strict {
+                Kernel::new().flush_directory(&directory)?;
+            }
             edit.update(record.id(), |record| record.describe_data(name, written.size, &written.digest));
             Ok(())
         })?;

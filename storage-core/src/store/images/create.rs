@@ -11,13 +11,13 @@ use super::{Image, ImageTable};
 use crate::error::{Error, Kind, OsContext, Result};
 use crate::fs::{TempDir, TempDirs};
 use crate::ids::{LayerId, check_digest};
-use crate::locks::ThreadKey;
+use crate::locks::{Kernel, ThreadKey, World};
 use crate::store::big_data::{USERDATA, file_name};
 use crate::store::create::{check_name, unique};
 use crate::store::kept::Kept;
 use crate::store::records::{Edit, Record, json};
 use crate::store::rubbish::Rubbish;
-use crate::store::{Item, Store};
+use crate::store::{Durability, Item, Store};
 
 /// What a new image is to be.
 #[derive(Clone, Debug, Default)]
@@ -109,6 +109,9 @@ impl Store {
             }
             let written = self.write_data(&home.join(file), &mut item.bytes.as_slice())?;
             staged.written.push((item.name.clone(), written.size, written.digest));
+        }
+        if self.durability != Durability::None {
+            Kernel::new().flush_directory(&home)?;
         }
         Ok(Some(staged))
     }
