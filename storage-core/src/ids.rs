@@ -75,6 +75,24 @@ impl LayerId {
     }
 }
 
+/// Checks a digest: `sha256:`, `sha384:` or `sha512:` and as many hexadecimal digits, in lower case, as that algorithm gives.
+/// Fails with [`Kind::Usage`].
+pub fn check_digest(digest: &str) -> Result<()> {
+    let length = |algorithm: &str| match algorithm {
+        "sha256" => Some(64),
+        "sha384" => Some(96),
+        "sha512" => Some(128),
+        _ => None,
+    };
+    let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    match digest.split_once(':') {
+        Some((algorithm, digits)) if length(algorithm) == Some(digits.len()) && digits.bytes().all(is_hex) => Ok(()),
+        _ => Err(Error::new(Kind::Usage, "check digest")
+            .detail(format!("{digest:?}: invalid checksum digest format"))
+            .remedy("write it as sha256: and 64 digits")),
+    }
+}
+
 const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
 
 /// Fills `bytes` from the kernel's random source.
@@ -133,5 +151,17 @@ mod tests {
         assert_eq!(id.as_str().len(), 64);
         assert!(id.as_str().bytes().all(|byte| byte.is_ascii_hexdigit()));
         assert!(!id.as_str().bytes().take(12).all(|byte| byte.is_ascii_digit()));
+    }
+
+    #[test]
+    fn only_whole_digests_of_known_algorithms_are_digests() {
+        for digest in [format!("sha256:{}", "0a".repeat(32)), format!("sha512:{}", "f".repeat(128))] {
+            check_digest(&digest).expect("a digest");
+        }
+        let upper = format!("sha256:{}", "A".repeat(64));
+        for wrong in ["", "foo", "sha256:", "sha256:ab", "md5:d41d8cd98f00b204e9800998ecf8427e", &upper, "sha256:../x"]
+        {
+            assert_eq!(check_digest(wrong).map_err(|error| error.kind()), Err(Kind::Usage), "{wrong:?}");
+        }
     }
 }

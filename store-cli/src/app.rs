@@ -10,7 +10,7 @@ use crate::globals::{self, Globals};
 use crate::output::{self, Output, complain};
 use crate::signals::{Caught, Patience, watch};
 use crate::stop::{Outcome, Stop, code, not_yet, usage};
-use crate::verbs::{Namespace, VERBS, Verb, later};
+use crate::verbs::{self, Namespace, Verb, later};
 use crate::work::Work;
 use crate::{help, userns};
 
@@ -77,7 +77,7 @@ fn understood(line: impl Iterator<Item = OsString>) -> Outcome<Option<Plan>> {
     if let Some(subject) = later::subject(&called) {
         return Err(not_yet(&called, subject).into());
     }
-    let Some(verb) = VERBS.iter().find(|verb| verb.names.contains(&called.as_str())) else {
+    let Some(verb) = verbs::called(&called) else {
         return Err(misused(&format!("{called}: unrecognized command."), false, ""));
     };
     read_verb(verb, &called, &rest, parsed)
@@ -144,7 +144,7 @@ fn answer_help(topic: &[String]) -> Outcome {
     match topic {
         [] => print(&help::overview()),
         [topic, ..] if topic == "exit-codes" => print(&help::exit_codes()),
-        [topic, ..] => match VERBS.iter().find(|verb| verb.names.contains(&topic.as_str())) {
+        [topic, ..] => match verbs::called(topic) {
             Some(verb) => print(&help::of(verb, topic)),
             None => Err(misused(&format!("{topic}: unrecognized command."), false, "")),
         },

@@ -14,7 +14,10 @@ use storage_driver_vfs as _;
 
 pub(crate) use storage_core::archive::{Change, ChangeKind, Compression};
 pub(crate) use storage_core::locks::ThreadKey;
-pub(crate) use storage_core::store::{DiffOptions, Durability, ItemKind, Layer, NameChange, NewLayer, Release, Store};
+pub(crate) use storage_core::store::{
+    Container, Deletion, DiffOptions, Durability, Image, Item, ItemKind, Layer, NameChange, NewContainer, NewImage,
+    NewLayer, Release, Store,
+};
 
 use crate::app::Context;
 use crate::globals::Globals;
@@ -110,6 +113,22 @@ pub(crate) fn decompressed(input: impl Read + Send + 'static) -> Result<Box<dyn 
 /// Whether a mount of a layer is one of the kernel's, which ends with its namespace.
 pub(crate) fn mounts_in_kernel(store: &Store) -> bool {
     store.capabilities().has(Capability::KernelMounts)
+}
+
+/// What to ask the store for where a layer is wanted: the layer of a container that is called `wanted`; anything else is
+/// handed on, to be looked up under the lock.
+pub(crate) fn layer_of(store: &Store, wanted: &str) -> String {
+    let found =
+        store.sight().and_then(|sight| sight.first_of(&[ItemKind::Layer, ItemKind::Container], wanted, "look up"));
+    match found {
+        Ok((_, Item::Container(container))) => container.layer.clone(),
+        _ => wanted.to_owned(),
+    }
+}
+
+/// The layer that is compared and, when there is one, that which it is compared with.
+pub(crate) fn compared(store: &Store, args: &[String]) -> (String, Option<String>) {
+    (layer_of(store, &args[0]), args.get(1).map(|from| layer_of(store, from)))
 }
 
 #[cfg(test)]

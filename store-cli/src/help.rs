@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::flags::{Flag, Shape, Support};
 use crate::globals;
-use crate::verbs::{VERBS, Verb, later};
+use crate::verbs::{self, Verb, later};
 
 /// The width of the column of flags.
 const FLAG_COLUMN: usize = 32;
@@ -15,7 +15,7 @@ pub(crate) fn overview() -> String {
         "Usage: lamina command [options [...]]\n\n\
          Start with `lamina tour`: it shows on this machine what a layer store does.\n\nCommands:\n\n",
     );
-    for verb in VERBS {
+    for verb in verbs::all() {
         let _ = writeln!(text, "  {:<30}{}", verb.names[0], verb.summary);
     }
     text.push_str("\nKnown, and refused by this version:\n\n");

@@ -27,7 +27,7 @@ use crate::archive::HashingWriter;
 use crate::error::{Error, Kind, OsContext, Result};
 use crate::fs::atomic::rename_over;
 use crate::ids::LayerId;
-use crate::locks::{MayTake, ThreadKey};
+use crate::locks::{Kernel, MayTake, ThreadKey, World};
 
 impl Store {
     /// The keys of the data of what is called `wanted`. Takes no lock.
@@ -44,16 +44,12 @@ impl Store {
     /// Opens the data `name` of `item`, of whichever store it is. Fails with [`Kind::NotFound`] when there is none.
     pub(super) fn open_item_data(&self, number: StoreNumber, item: &Item, name: &str) -> Result<File> {
         let path = self.data_home(number, item)?.join(file_name(name)?);
-        let opened = if item.data_names().iter().any(|own| own == name) {
+        let opened = if has(item, name) {
             File::options().read(true).custom_flags(libc::O_NOFOLLOW).open(&path)
         } else {
             Err(std::io::Error::from_raw_os_error(libc::ENOENT))
         };
-        opened.os("open data", &path).map_err(|error| {
-            error
-                .detail(format!("{} {} has no data called {name:?}", item.kind(), item.id()))
-                .remedy(format!("`lamina list-{}-data` lists the keys", item.kind()))
-        })
+        opened.os("open data", &path).map_err(|error| lacks(error, item, name))
     }
 
     /// The data `name` of what is called `wanted`. Takes no lock.
@@ -63,8 +59,8 @@ impl Store {
         Ok(bytes)
     }
 
-    /// The size in bytes of the data `name`, as its record says. Takes no lock. Fails with [`Kind::SizeUnknown`] when the
-    /// record doesn't.
+    /// The size in bytes of the data `name`, as its record says, else as its file has it. Takes no lock. Fails with
+    /// [`Kind::SizeUnknown`] when there is no such data.
     pub fn data_size(&self, kind: ItemKind, wanted: &str, name: &str) -> Result<u64> {
         let (number, item) = self.sight()?.item_of(kind, wanted, "size data")?;
         let recorded = match &item {
@@ -74,12 +70,14 @@ impl Store {
         };
         match recorded.and_then(|size| u64::try_from(size).ok()) {
             Some(size) => Ok(size),
+            None if !has(&item, name) => Err(lacks(Error::new(Kind::SizeUnknown, "size data"), &item, name)),
             // A record of long ago doesn't say: the file does.
             None => Ok(self.open_item_data(number, &item, name)?.metadata().os("fstat", name)?.len()),
         }
     }
 
-    /// The digest of the data `name`, as its record says, else computed. Takes no lock.
+    /// The digest of the data `name`, as its record says, else computed. Takes no lock. Fails with [`Kind::DigestUnknown`]
+    /// when there is no such data.
     pub fn data_digest(&self, kind: ItemKind, wanted: &str, name: &str) -> Result<String> {
         let (number, item) = self.sight()?.item_of(kind, wanted, "digest data")?;
         let recorded = match &item {
@@ -89,6 +87,7 @@ impl Store {
         };
         match recorded.filter(|digest| !digest.is_empty()) {
             Some(digest) => Ok(digest),
+            None if !has(&item, name) => Err(lacks(Error::new(Kind::DigestUnknown, "digest data"), &item, name)),
             None => Ok(copy_hashed(&mut self.open_item_data(number, &item, name)?, std::io::sink())?.0),
         }
     }
@@ -129,6 +128,9 @@ impl Store {
             DirBuilder::new().recursive(true).mode(0o700).create(&directory).os("mkdir", &directory)?;
             place.check()?;
             rename_over(&place.path().join("data"), &directory.join(&file_name))?;
+            if self.durability == Durability::Strict {
+                Kernel::new().flush_directory(&directory)?;
+            }
             edit.update(record.id(), |record| record.describe_data(name, written.size, &written.digest));
             Ok(())
         })?;
@@ -160,6 +162,17 @@ impl Store {
             Item::Container(container) => container.directory(self),
         }
     }
+}
+
+fn has(item: &Item, name: &str) -> bool {
+    item.data_names().iter().any(|own| own == name)
+}
+
+/// Says in `error` that `item` has no data `name`.
+fn lacks(error: Error, item: &Item, name: &str) -> Error {
+    error
+        .detail(format!("{} {} has no data called {name:?}", item.kind(), item.id()))
+        .remedy(format!("`lamina list-{}-data` lists the keys", item.kind()))
 }
 
 /// Data that was written.

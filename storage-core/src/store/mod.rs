@@ -1,19 +1,23 @@
-//! The store: layers, with their content, names, data and mounts, behind locks.
+//! The store: layers, images and containers, with their content, names, data and mounts, behind locks.
 //!
 //! [`Store::open`] chooses a driver and opens a root. Reads that ask about records take a snapshot and wait for nobody;
 //! everything else takes the thread's [`crate::locks::ThreadKey`], because it may wait.
 //!
-//! | operation | storage.lock | layers.lock | mountpoints.lock | without a store lock |
-//! |---|---|---|---|---|
-//! | lookup, list, names, metadata, exists, mounted | | | | a snapshot |
-//! | create, import | | shared to begin, exclusive to commit | | staging: extraction, copy, flush |
-//! | import a chain | | as import, layer by layer | | staging, of several layers at once where the driver can |
-//! | apply a diff | | shared to begin, exclusive to exchange | shared both times, to see that it is not mounted | staging |
-//! | diff, changes, diff size | | shared to take a view | | the stream |
-//! | delete, wipe | shared | exclusive | exclusive, when mounted | deletion of the trash |
-//! | mount, unmount | shared | exclusive | exclusive | the flush of an unmount |
-//! | names, metadata, flags, data | | exclusive | | writing the data |
-//! | shutdown | exclusive | exclusive | exclusive | |
+//! | operation | storage | userns | layers | mountpoints | images | containers | without a store lock |
+//! |---|---|---|---|---|---|---|---|
+//! | lookup, list, names, metadata, exists, mounted | | | | | | | a snapshot of each file |
+//! | all records at one moment | | | shared | | shared | shared | |
+//! | create, import a layer | | | shared to begin, exclusive to commit | | | | staging: extraction, copy, flush |
+//! | import a chain of layers | | | as import, layer by layer | | | | staging, of several layers at once where the driver can |
+//! | apply a diff | | | shared to begin, exclusive to exchange | shared both times | | | staging |
+//! | diff, changes, diff size | | | shared to take a view | | | | the stream |
+//! | create an image | | | shared | | exclusive | | its data, in staging |
+//! | create a container | | exclusive, for ids of its own | shared to begin, exclusive to commit | | exclusive, to note a copy with other owners | exclusive | staging |
+//! | delete a layer | shared | | exclusive | exclusive, when mounted | | | deletion of the trash |
+//! | delete an image or a container | shared | | exclusive | exclusive, when mounted | exclusive | exclusive | deletion of the trash |
+//! | mount, unmount | shared | | exclusive | exclusive | | | the flush of an unmount |
+//! | names, metadata, flags, data | | | exclusive, of a layer | | of an image | of a container | writing the data |
+//! | shutdown | exclusive | | exclusive | exclusive | | | |
 
 mod additional;
 mod apply;

@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::Store;
-use super::layers::{Layer, LayerTable};
 use super::mounts::MountTable;
 use super::recovery::LayersGuard;
 use super::rubbish::Rubbish;
+use super::{Container, Layer, LayerTable, Store};
 use crate::driver::{Extent, Home, MountOptions};
 use crate::error::{Error, Kind, Result};
 use crate::ids::LayerId;
@@ -107,15 +106,30 @@ impl Store {
         }
     }
 
-    /// How often the layer called `wanted` is mounted. Takes no lock.
+    /// How often what is called `wanted` is mounted: a container, a layer or an image's top layer. Takes no lock.
     pub fn mounted(&self, wanted: &str) -> Result<u64> {
         let layers = self.layers()?;
-        let layer = layers.resolve(wanted, "count mounts")?;
-        Ok(self.mounts.snapshot()?.count(&layer.id))
+        let top_layer = || Some(self.sight().ok()?.image(wanted, "count mounts").ok()?.1.layer.clone());
+        let id = match self.mountable(&layers, wanted).or_else(top_layer) {
+            Some(id) => id,
+            None => layers.resolve(wanted, "count mounts")?.id.clone(),
+        };
+        Ok(self.mounts.snapshot()?.count(&id))
     }
 
-    /// Gives back a mount of the layer called `wanted` (an id, a name, the beginning of one id, or a mount path). Returns
-    /// whether it is still mounted.
+    /// The id of the layer that `wanted` mounts: that of a container of this id or name, a layer of this id or name, and then
+    /// the same by the beginning of an id.
+    fn mountable(&self, layers: &LayerTable, wanted: &str) -> Option<String> {
+        // Containers that can't be read keep nobody from their layers.
+        let containers = self.containers.snapshot().unwrap_or_default();
+        let own_layer = |container: &Arc<Container>| container.layer.clone();
+        let id = |layer: &Arc<Layer>| layer.id.clone();
+        let exact = containers.find_exact(wanted).map(own_layer).or_else(|| layers.find_exact(wanted).map(id));
+        exact.or_else(|| containers.find(wanted).map(own_layer)).or_else(|| layers.find(wanted).map(id))
+    }
+
+    /// Gives back a mount of what is called `wanted`: a container or a layer, by its id, its name, the beginning of its id, or
+    /// the path of its mount. Returns whether it is still mounted.
     ///
     /// The count is read and acted upon under one hold (R3). Holds `storage.lock` shared, `layers.lock` and
     /// `mountpoints.lock` exclusively; the flush that may follow an unmount happens after they are released.
@@ -124,9 +138,7 @@ impl Store {
         let (_graph, mut key) = self.graph.read(key, &self.wait)?;
         let (mut layers, mut key) = self.write_layers(&mut key, &mut rubbish)?;
         let by_path = || self.mounts.snapshot().ok()?.at_path(wanted).map(|mount| mount.id.clone());
-        let by_container = || Some(self.containers.snapshot().ok()?.find(wanted)?.layer.clone());
-        let found = layers.table().find(wanted).map(|layer| layer.id.clone());
-        let id = match found.or_else(by_container).or_else(by_path) {
+        let id = match self.mountable(layers.table(), wanted).or_else(by_path) {
             Some(id) => LayerId::from_store(&id)?,
             None => layers.table().resolve(wanted, "unmount")?.layer_id()?,
         };

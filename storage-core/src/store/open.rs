@@ -14,7 +14,7 @@ use super::mounts::MountTable;
 use super::options::{Durability, StoreOptions};
 use super::places::Places;
 use super::records::Location;
-use crate::driver::{Gate, Home, Registry, Request, Roots};
+use crate::driver::{Gate, Registry, Request, Roots};
 use crate::error::{Error, Kind, OsContext, Result};
 use crate::fs::TempDirs;
 use crate::fs::probe::is_remote;
@@ -81,7 +81,8 @@ impl Store {
         let (lasting, running) = (sight(&graph_root), sight(&run_root));
         let level = Levels { store, wait: &options.wait };
         let graph = level.of(Kernel::new(), &[graph_root.join("storage.lock")], Vec::new());
-        let driver = if request.home.is_dir() {
+        let has_homes = request.home.is_dir() && request.image_home.as_ref().is_none_or(|home| home.is_dir());
+        let driver = if has_homes {
             (descriptor.open)(&request)?
         } else {
             let _initialising = graph.write(key, &options.wait)?;
@@ -169,7 +170,11 @@ impl Store {
     /// The places of all layers that the driver has, known or not. Holds `layers.lock` shared.
     pub fn driver_layers(&self, key: &mut ThreadKey) -> Result<Vec<String>> {
         let (guard, _key) = self.layers.read(key, &self.wait)?;
-        self.gate.shared(&guard.shared())?.list(Home::Own)
+        let mut names = Vec::new();
+        for home in self.places.homes() {
+            names.extend(self.gate.shared(&guard.shared())?.list(home)?);
+        }
+        Ok(names)
     }
 
     /// Pairs that tell where the layer's parts are. Holds `layers.lock` shared.

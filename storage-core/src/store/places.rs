@@ -49,6 +49,11 @@ impl Places {
         files
     }
 
+    /// The homes in which layers are made.
+    pub(super) fn homes(&self) -> impl Iterator<Item = Home> + use<> {
+        std::iter::once(Home::Own).chain(self.image_store.as_ref().map(|_| Home::ImageStore))
+    }
+
     /// The lock files of layers, in the order in which they are taken.
     pub(super) fn layer_locks(&self) -> Vec<PathBuf> {
         let homes = std::iter::once(self.layers()).chain(self.image_store.iter().map(|root| self.home(root, "layers")));
@@ -120,11 +125,6 @@ impl Places {
     pub(super) fn other_volatile_layers(&self) -> PathBuf {
         let home = if self.transient { self.layers() } else { self.run_layers() };
         home.join(layers::FILES[1])
-    }
-
-    /// The driver's homes in which layers are made.
-    pub(super) fn homes(&self) -> Vec<Home> {
-        std::iter::once(Home::Own).chain(self.image_store.iter().map(|_| Home::ImageStore)).collect()
     }
 
     /// `RUNROOT/<driver>-locks`.

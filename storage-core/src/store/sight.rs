@@ -68,7 +68,14 @@ impl Sight {
     /// What is called `wanted`, and the store that has it: a layer, else an image, else a container. Fails with
     /// [`Kind::NotAnId`].
     pub fn item(&self, wanted: &str, operation: &'static str) -> Result<(StoreNumber, Item)> {
-        for kind in [ItemKind::Layer, ItemKind::Image, ItemKind::Container] {
+        self.first_of(&[ItemKind::Layer, ItemKind::Image, ItemKind::Container], wanted, operation)
+    }
+
+    /// What is called `wanted`, and the store that has it, where a kind that stands earlier in `kinds` is preferred; but an id
+    /// or a name of any of them goes before the beginning of an id. Fails with [`Kind::NotAnId`].
+    pub fn first_of(&self, kinds: &[ItemKind], wanted: &str, operation: &'static str) -> Result<(StoreNumber, Item)> {
+        let exact = kinds.iter().copied().filter(|kind| self.is_exact(*kind, wanted));
+        for kind in exact.chain(kinds.iter().copied()) {
             if let Ok(found) = self.item_of(kind, wanted, operation) {
                 return Ok(found);
             }
@@ -76,6 +83,14 @@ impl Sight {
         Err(Error::new(Kind::NotAnId, operation)
             .detail(format!("no layer, image or container is called {wanted:?}"))
             .remedy("`lamina layers`, `lamina images` and `lamina containers` list them"))
+    }
+
+    fn is_exact(&self, kind: ItemKind, wanted: &str) -> bool {
+        match kind {
+            ItemKind::Layer => self.layers.iter().any(|table| table.find_exact(wanted).is_some()),
+            ItemKind::Image => self.images.iter().any(|table| table.find_exact(wanted).is_some()),
+            ItemKind::Container => self.containers.find_exact(wanted).is_some(),
+        }
     }
 
     /// What of the kind `kind` is called `wanted`, and the store that has it.

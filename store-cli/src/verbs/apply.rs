@@ -16,6 +16,6 @@ pub(crate) fn apply_diff(context: &mut Context) -> Outcome {
     let input = Input::open("apply diff", context.flags.value("--file"), &context.cancel)?;
     let (store, mut key) = engine::open(context)?;
     let work = context.work("apply diff");
-    store.apply_diff(&mut key, &context.args[0], input, &work.task)?;
+    store.apply_diff(&mut key, &engine::layer_of(&store, &context.args[0]), input, &work.task)?;
     Ok(())
 }

@@ -27,8 +27,8 @@ pub(crate) fn changes(context: &mut Context) -> Outcome {
     let (store, mut key) = engine::open(context)?;
     let work = context.work("changes");
     let mut found: Vec<Change> = Vec::new();
-    let from = context.args.get(1).map(String::as_str);
-    store.changes(&mut key, &context.args[0], from, &work.task, &mut |change| {
+    let (to, from) = engine::compared(&store, &context.args);
+    store.changes(&mut key, &to, from.as_deref(), &work.task, &mut |change| {
         found.push(change);
         Ok(())
     })?;
@@ -51,8 +51,8 @@ fn records(found: &[Change]) -> Option<Vec<Record>> {
 pub(crate) fn diff_size(context: &mut Context) -> Outcome {
     let (store, mut key) = engine::open(context)?;
     let work = context.work("diff size");
-    let from = context.args.get(1).map(String::as_str);
-    let size = store.diff_size(&mut key, &context.args[0], from, &work.task)?;
+    let (to, from) = engine::compared(&store, &context.args);
+    let size = store.diff_size(&mut key, &to, from.as_deref(), &work.task)?;
     drop(work);
     context.out.line(size)
 }

@@ -1,9 +1,10 @@
 //! `create-layer` and `import-layer`.
 
 use storage_core::LayerId;
+use storage_core::store::Record;
 
 use crate::app::Context;
-use crate::engine::{self, Layer, NewLayer};
+use crate::engine::{self, NewLayer};
 use crate::flags::Flag;
 use crate::input::Input;
 use crate::stop::Outcome;
@@ -21,12 +22,12 @@ const LABEL: Flag = Flag::value(&["--label", "-l"], "Mount Label");
 const NAME: Flag = Flag::list(&["--name", "-n"], "Layer name");
 const ID: Flag = Flag::value(&["--id", "-i"], "Layer ID");
 const READ_ONLY: Flag = Flag::switch(&["--readonly", "-r"], "Mark as read-only");
-const HOST_UID: Flag = Flag::switch(&["--hostuidmap"], "Force host UID map").later(ID_MAPS);
-const HOST_GID: Flag = Flag::switch(&["--hostgidmap"], "Force host GID map").later(ID_MAPS);
-const UID: Flag = Flag::value(&["--uidmap"], "UID map").later(ID_MAPS);
-const GID: Flag = Flag::value(&["--gidmap"], "GID map").later(ID_MAPS);
-const SUB_UID: Flag = Flag::value(&["--subuidmap"], "subuid UID map for a user").later(ID_MAPS);
-const SUB_GID: Flag = Flag::value(&["--subgidmap"], "subgid GID map for a group").later(ID_MAPS);
+pub(super) const HOST_UID: Flag = Flag::switch(&["--hostuidmap"], "Force host UID map").later(ID_MAPS);
+pub(super) const HOST_GID: Flag = Flag::switch(&["--hostgidmap"], "Force host GID map").later(ID_MAPS);
+pub(super) const UID: Flag = Flag::value(&["--uidmap"], "UID map").later(ID_MAPS);
+pub(super) const GID: Flag = Flag::value(&["--gidmap"], "GID map").later(ID_MAPS);
+pub(super) const SUB_UID: Flag = Flag::value(&["--subuidmap"], "subuid UID map for a user").later(ID_MAPS);
+pub(super) const SUB_GID: Flag = Flag::value(&["--subgidmap"], "subgid GID map for a group").later(ID_MAPS);
 
 pub(crate) const CREATE_FLAGS: &[Flag] =
     &[LABEL, NAME, ID, READ_ONLY, super::JSON, HOST_UID, HOST_GID, UID, GID, SUB_UID, SUB_GID];
@@ -76,10 +77,11 @@ fn wanted(context: &Context) -> Outcome<NewLayer> {
     })
 }
 
-fn show(context: &mut Context, layer: &Layer) -> Outcome {
+/// Shows what was made: its record, or its id and its names.
+pub(super) fn show<R: Record>(context: &mut Context, made: &R) -> Outcome {
     if context.json() {
-        return context.out.json(layer);
+        return context.out.json(made);
     }
-    context.out.line(&layer.id)?;
-    layer.names.iter().try_for_each(|name| context.out.line(format_args!("\t{name}")))
+    context.out.line(made.id())?;
+    made.names().iter().try_for_each(|name| context.out.line(format_args!("\t{name}")))
 }

@@ -28,12 +28,12 @@ pub(crate) fn diff(context: &mut Context) -> Outcome {
     let compression = compression(context)?;
     let (store, mut key) = engine::open(context)?;
     // An unknown layer is told before a file is made for it.
-    store.lookup(&context.args[0])?;
+    let (to, from) = engine::compared(&store, &context.args);
+    store.sight()?.layer(&to, "diff")?;
     let mut target = Target::open(context.flags.value("--file"))?;
     let work = context.work("diff");
-    let from = context.args.get(1).map(String::as_str);
     let outcome = store
-        .diff(&mut key, &context.args[0], from, DiffOptions { compression }, target.writer.as_mut(), &work.task)
+        .diff(&mut key, &to, from.as_deref(), DiffOptions { compression }, target.writer.as_mut(), &work.task)
         .and_then(|()| target.writer.flush().map_err(|source| Error::os("write", &target.path, source)));
     if outcome.is_err() {
         target.discard();

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use storage_core::Kind;
-
 use crate::app::Context;
-use crate::engine;
+use crate::engine::{self, ItemKind};
 use crate::flags::Flag;
 use crate::stop::{Outcome, Stop, code};
 
@@ -15,22 +13,23 @@ Exit code 0: all exist; 1: one doesn't; anything else: it could not be found out
 pub(crate) const FLAGS: &[Flag] = &[
     Flag::switch(&["--quiet", "-q"], "Don't print names"),
     Flag::switch(&["--layer", "-l"], "Only succeed if the match is a layer"),
-    Flag::switch(&["--image", "-i"], "Only succeed if the match is an image").later("images"),
-    Flag::switch(&["--container", "-c"], "Only succeed if the match is a container").later("containers"),
+    Flag::switch(&["--image", "-i"], "Only succeed if the match is an image"),
+    Flag::switch(&["--container", "-c"], "Only succeed if the match is a container"),
     super::JSON,
 ];
 
 pub(crate) fn exists(context: &mut Context) -> Outcome {
+    const KINDS: [(&str, ItemKind); 3] =
+        [("--layer", ItemKind::Layer), ("--image", ItemKind::Image), ("--container", ItemKind::Container)];
     let (store, _key) = engine::open(context)?;
-    let mut answers: BTreeMap<&str, bool> = BTreeMap::new();
-    for name in &context.args {
-        let there = match store.lookup(name) {
-            Ok(_) => true,
-            Err(error) if error.kind() == Kind::LayerUnknown => false,
-            Err(error) => return Err(error.into()),
-        };
-        answers.insert(name, there);
-    }
+    let sight = store.sight()?;
+    let asked: Vec<ItemKind> =
+        KINDS.into_iter().filter(|(flag, _)| context.flags.on(flag)).map(|(_, kind)| kind).collect();
+    let is_there = |name: &str| {
+        let is = |kind: &ItemKind| sight.item_of(*kind, name, "look up").is_ok();
+        if asked.is_empty() { sight.item(name, "look up").is_ok() } else { asked.iter().all(is) }
+    };
+    let answers: BTreeMap<&str, bool> = context.args.iter().map(|name| (name.as_str(), is_there(name))).collect();
     if context.flags.on("--json") {
         context.out.json(&answers)?;
     } else if !context.flags.on("--quiet") {

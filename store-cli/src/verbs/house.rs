@@ -10,7 +10,8 @@ Reclaims what processes left when they died: staging, trash, and parts of layers
 reference's it unmounts nothing, and takes nothing whose name is not one that a layer is given.";
 pub(crate) const SHUTDOWN_HELP: &str = "\
 Refused while a layer is mounted; with --force all are unmounted first.";
-pub(crate) const WIPE_HELP: &str = "Deletes every layer of the store, without asking.";
+pub(crate) const WIPE_HELP: &str = "\
+Deletes every container, image and layer of the store, without asking; additional stores stay as they are.";
 
 pub(crate) const SHUTDOWN_FLAGS: &[Flag] =
     &[Flag::switch(&["--force", "-f"], "Unmount mounted layers first"), super::JSON];

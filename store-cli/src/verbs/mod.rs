@@ -1,15 +1,19 @@
-//! The verbs: one table says their names, arguments and flags; a file for each, or for each noun with short verbs.
+//! The verbs: a table says their names, arguments and flags; a file for each, or for each noun with short verbs.
 
 mod apply;
 mod changes;
 mod config;
+mod container;
 mod create;
 mod data;
 mod delete;
 mod diff;
+mod directories;
 mod drivers;
+mod examine;
 mod exists;
 mod house;
+mod image;
 pub(crate) mod later;
 mod layer;
 mod layers;
@@ -17,12 +21,15 @@ mod load;
 mod metadata;
 mod mount;
 mod names;
+mod of_containers;
+mod of_images;
 mod save;
 mod status;
 mod tree;
 mod unshare;
 
 use crate::app::{CHANGES, Context, READS};
+use crate::engine::ItemKind;
 use crate::flags::Flag;
 use crate::globals::Configured;
 use crate::signals::Patience;
@@ -87,7 +94,17 @@ const PLAIN: Verb = Verb {
 };
 
 /// All verbs, in the order in which help lists them.
-pub(crate) const VERBS: &[Verb] = &[
+pub(crate) fn all() -> impl Iterator<Item = &'static Verb> {
+    [VERBS, of_images::VERBS, of_containers::VERBS].into_iter().flatten()
+}
+
+/// The verb called `name`.
+pub(crate) fn called(name: &str) -> Option<&'static Verb> {
+    all().find(|verb| verb.names.contains(&name))
+}
+
+/// The verbs of layers, those of everything, and those of the store.
+const VERBS: &[Verb] = &[
     Verb {
         names: &["tour"],
         summary: "Show on this machine what a layer store does, with every driver that works here",
@@ -130,8 +147,8 @@ pub(crate) const VERBS: &[Verb] = &[
     },
     Verb {
         names: &["delete"],
-        arguments: "[options [...]] LayerNameOrID [...]",
-        summary: "Delete a layer, with safety checks",
+        arguments: "[options [...]] LayerOrImageOrContainerNameOrID [...]",
+        summary: "Delete a layer or image or container, with safety checks",
         more: delete::DELETE_HELP,
         count: (1, MANY),
         stops: CHANGES,
@@ -144,12 +161,12 @@ pub(crate) const VERBS: &[Verb] = &[
         summary: "Delete a layer, with safety checks",
         count: (1, MANY),
         stops: CHANGES,
-        action: delete::delete,
+        action: delete::delete_layer,
         ..PLAIN
     },
     Verb {
         names: &["changes"],
-        arguments: "[options [...]] layerNameOrID [referenceLayerNameOrID]",
+        arguments: "[options [...]] layerOrContainerNameOrID [referenceLayerOrContainerNameOrID]",
         summary: "Compare two layers",
         more: changes::HELP,
         count: (1, 2),
@@ -159,7 +176,7 @@ pub(crate) const VERBS: &[Verb] = &[
     },
     Verb {
         names: &["diffsize", "diff-size"],
-        arguments: "[options [...]] layerNameOrID [referenceLayerNameOrID]",
+        arguments: "[options [...]] layerOrContainerNameOrID [referenceLayerOrContainerNameOrID]",
         summary: "Compare two layers",
         more: changes::SIZE_HELP,
         count: (1, 2),
@@ -170,7 +187,7 @@ pub(crate) const VERBS: &[Verb] = &[
     },
     Verb {
         names: &["diff"],
-        arguments: "[options [...]] layerNameOrID [referenceLayerNameOrID]",
+        arguments: "[options [...]] layerOrContainerNameOrID [referenceLayerOrContainerNameOrID]",
         summary: "Compare two layers",
         more: diff::HELP,
         count: (1, 2),
@@ -181,7 +198,7 @@ pub(crate) const VERBS: &[Verb] = &[
     },
     Verb {
         names: &["applydiff", "apply-diff"],
-        arguments: "[options [...]] layerNameOrID",
+        arguments: "[options [...]] layerOrContainerNameOrID",
         summary: "Apply a diff to a layer",
         more: apply::HELP,
         count: (1, 1),
@@ -192,8 +209,8 @@ pub(crate) const VERBS: &[Verb] = &[
     },
     Verb {
         names: &["exists"],
-        arguments: "[options [...]] LayerNameOrID [...]",
-        summary: "Check if a layer exists",
+        arguments: "[options [...]] LayerOrImageOrContainerNameOrID [...]",
+        summary: "Check if a layer or image or container exists",
         more: exists::HELP,
         count: (1, MANY),
         flags: exists::FLAGS,
@@ -213,7 +230,7 @@ pub(crate) const VERBS: &[Verb] = &[
         arguments: "[options [...]] layerNameOrID",
         summary: "List data items that are attached to a layer",
         count: (1, 1),
-        action: data::list,
+        action: |context| data::list(context, ItemKind::Layer),
         ..PLAIN
     },
     Verb {
@@ -223,7 +240,7 @@ pub(crate) const VERBS: &[Verb] = &[
         more: data::GET_HELP,
         count: (2, 2),
         flags: data::GET_FLAGS,
-        action: data::get,
+        action: |context| data::get(context, ItemKind::Layer),
         ..PLAIN
     },
     Verb {
@@ -234,7 +251,7 @@ pub(crate) const VERBS: &[Verb] = &[
         count: (2, 2),
         flags: data::SET_FLAGS,
         stops: CHANGES,
-        action: data::set,
+        action: |context| data::set(context, ItemKind::Layer),
         ..PLAIN
     },
     Verb { names: &["layers"], summary: "List layers", flags: layers::FLAGS, action: layers::layers, ..PLAIN },
@@ -247,8 +264,8 @@ pub(crate) const VERBS: &[Verb] = &[
     },
     Verb {
         names: &["metadata"],
-        arguments: "[options [...]] LayerNameOrID [...]",
-        summary: "Retrieve layer metadata",
+        arguments: "[options [...]] LayerOrImageOrContainerNameOrID [...]",
+        summary: "Retrieve layer, image, or container metadata",
         count: (1, MANY),
         flags: metadata::FLAGS,
         action: metadata::metadata,
@@ -256,8 +273,8 @@ pub(crate) const VERBS: &[Verb] = &[
     },
     Verb {
         names: &["set-metadata", "setmetadata"],
-        arguments: "[options [...]] layerNameOrID",
-        summary: "Set layer metadata",
+        arguments: "[options [...]] LayerOrImageOrContainerNameOrID",
+        summary: "Set layer, image, or container metadata",
         count: (1, 1),
         flags: metadata::SET_FLAGS,
         action: metadata::set_metadata,
@@ -265,8 +282,8 @@ pub(crate) const VERBS: &[Verb] = &[
     },
     Verb {
         names: &["mount"],
-        arguments: "[options [...]] LayerNameOrID [...]",
-        summary: "Mount a layer",
+        arguments: "[options [...]] LayerOrImageOrContainerNameOrID [...]",
+        summary: "Mount a layer or container, or an image for reading",
         more: mount::MOUNT_HELP,
         count: (1, MANY),
         flags: mount::MOUNT_FLAGS,
@@ -275,8 +292,8 @@ pub(crate) const VERBS: &[Verb] = &[
     },
     Verb {
         names: &["unmount", "umount"],
-        arguments: "[options [...]] LayerNameOrID [...]",
-        summary: "Unmount a layer",
+        arguments: "[options [...]] LayerOrImageOrContainerNameOrID [...]",
+        summary: "Unmount an image, layer or container",
         more: mount::UNMOUNT_HELP,
         count: (1, MANY),
         flags: mount::UNMOUNT_FLAGS,
@@ -285,7 +302,7 @@ pub(crate) const VERBS: &[Verb] = &[
     },
     Verb {
         names: &["mounted"],
-        arguments: "[options [...]] LayerNameOrID [...]",
+        arguments: "[options [...]] LayerOrImageOrContainerNameOrID [...]",
         summary: "Check if a file system is mounted",
         count: (1, MANY),
         action: mount::mounted,
@@ -293,16 +310,16 @@ pub(crate) const VERBS: &[Verb] = &[
     },
     Verb {
         names: &["get-names", "getnames"],
-        arguments: "[options [...]] LayerNameOrID",
-        summary: "Get layer name or names",
+        arguments: "[options [...]] LayerOrImageOrContainerNameOrID",
+        summary: "Get layer, image, or container name or names",
         count: (1, 1),
         action: names::get,
         ..PLAIN
     },
     Verb {
         names: &["add-names", "addnames"],
-        arguments: "[options [...]] LayerNameOrID",
-        summary: "Add layer name or names",
+        arguments: "[options [...]] LayerOrImageOrContainerNameOrID",
+        summary: "Add layer, image, or container name or names",
         count: (1, 1),
         flags: names::FLAGS,
         action: names::add,
@@ -310,8 +327,8 @@ pub(crate) const VERBS: &[Verb] = &[
     },
     Verb {
         names: &["remove-names", "removenames"],
-        arguments: "[options [...]] LayerNameOrID",
-        summary: "Remove layer name or names",
+        arguments: "[options [...]] LayerOrImageOrContainerNameOrID",
+        summary: "Remove layer, image, or container name or names",
         count: (1, 1),
         flags: names::FLAGS,
         action: names::remove,
@@ -319,8 +336,8 @@ pub(crate) const VERBS: &[Verb] = &[
     },
     Verb {
         names: &["set-names", "setnames"],
-        arguments: "[options [...]] LayerNameOrID",
-        summary: "Set layer name or names",
+        arguments: "[options [...]] LayerOrImageOrContainerNameOrID",
+        summary: "Set layer, image, or container name or names",
         count: (1, 1),
         flags: names::FLAGS,
         action: names::set,
@@ -404,7 +421,7 @@ pub(crate) const VERBS: &[Verb] = &[
     },
     Verb {
         names: &["wipe"],
-        summary: "Wipe all layers",
+        summary: "Wipe all layers, images, and containers",
         more: house::WIPE_HELP,
         stops: CHANGES,
         action: house::wipe,
@@ -419,12 +436,12 @@ mod tests {
 
     #[test]
     fn names_of_verbs_and_of_their_flags_are_distinct() {
-        let mut verbs: Vec<&str> = VERBS.iter().flat_map(|verb| verb.names).copied().chain(later::names()).collect();
-        let all = verbs.len();
+        let mut verbs: Vec<&str> = all().flat_map(|verb| verb.names).copied().chain(later::names()).collect();
+        let count = verbs.len();
         verbs.sort_unstable();
         verbs.dedup();
-        assert_eq!(verbs.len(), all, "a name means two verbs");
-        for verb in VERBS {
+        assert_eq!(verbs.len(), count, "a name means two verbs");
+        for verb in all() {
             let mut flags: Vec<&str> =
                 verb.flags.iter().chain(globals::FLAGS).flat_map(|flag| flag.names).copied().collect();
             let all = flags.len();

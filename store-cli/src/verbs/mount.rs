@@ -5,25 +5,26 @@ use storage_core::driver::MountOptions;
 use storage_core::{Error, Kind, Result};
 
 use crate::app::Context;
-use crate::engine::{self, Release, Store, ThreadKey};
+use crate::engine::{self, ItemKind, Release, Store, ThreadKey};
 use crate::flags::Flag;
 use crate::output::complain;
 use crate::stop::{Outcome, Stop};
 use crate::userns;
 
 pub(crate) const MOUNT_HELP: &str = "\
-Prints the path at which each layer is mounted, and an empty line for one that can't be. Every mount counts: as many
-unmounts end it. A mount ends with its namespace. An ordinary user's stays as long as podman's pause process when that is
-there; else it is made inside `lamina unshare`, and refused outside, because it would end with this command. The vfs driver
-mounts nothing, so nothing is refused.";
+Prints the path at which each container or layer is mounted, and an empty line for one that can't be. With --ro images are
+mounted too, and go before containers and layers of the same name. Every mount counts: as many unmounts end it. A mount
+ends with its namespace. An ordinary user's stays as long as podman's pause process when that is there; else it is made
+inside `lamina unshare`, and refused outside, because it would end with this command. The vfs driver mounts nothing, so
+nothing is refused.";
 pub(crate) const UNMOUNT_HELP: &str = "\
-Gives back one mount of each layer. With --if-mounted a layer that isn't mounted is an error (the look and the act are
-one: two releases never end three mounts); without it, as with the reference, it is none.";
+Gives back one mount of each container, layer or image. With --if-mounted one that isn't mounted is an error (the look
+and the act are one: two releases never end three mounts); without it, as with the reference, it is none.";
 
 pub(crate) const MOUNT_FLAGS: &[Flag] = &[
     Flag::list(&["--opt", "-o"], "Mount options, comma-separated"),
     Flag::value(&["--label", "-l"], "Mount Label"),
-    Flag::switch(&["--ro", "--read-only", "-r"], "Mount image readonly").later("images"),
+    Flag::switch(&["--ro", "--read-only", "-r"], "Mount for reading only; an image can be mounted only so"),
     super::JSON,
 ];
 pub(crate) const UNMOUNT_FLAGS: &[Flag] = &[
@@ -31,6 +32,11 @@ pub(crate) const UNMOUNT_FLAGS: &[Flag] = &[
     Flag::switch(&["--if-mounted"], "Fail when the layer is not mounted"),
     super::JSON,
 ];
+
+/// What a name is taken for when it is to be mounted, in order.
+const FOR_WRITING: &[ItemKind] = &[ItemKind::Container, ItemKind::Layer, ItemKind::Image];
+/// The same, for reading only.
+const FOR_READING: &[ItemKind] = &[ItemKind::Image, ItemKind::Container, ItemKind::Layer];
 
 #[derive(Serialize)]
 struct Mounted {
@@ -50,6 +56,7 @@ pub(crate) fn mount(context: &mut Context) -> Outcome {
     let options = MountOptions {
         options: context.flags.list("--opt").iter().flat_map(|words| words.split(',')).map(str::to_owned).collect(),
         label: context.flags.value("--label").unwrap_or_default().to_owned(),
+        read_only: context.flags.on("--ro"),
         ..MountOptions::default()
     };
     let mut answers = Vec::new();
@@ -85,7 +92,16 @@ fn mount_one(store: &Store, key: &mut ThreadKey, name: &str, options: &MountOpti
                  whose namespace every command then joins",
             ));
     }
-    store.mount(key, name, options)
+    let wanted = if options.read_only { FOR_READING } else { FOR_WRITING };
+    match store.sight()?.first_of(wanted, name, "mount").map(|(_, item)| item.kind()) {
+        Ok(ItemKind::Container) => store.mount_container(key, name, options),
+        Ok(ItemKind::Image) if options.read_only => store.mount_image(key, name, options),
+        Ok(ItemKind::Image) => Err(Error::new(Kind::LayerUnknown, "mount")
+            .detail(format!("{name:?} is an image, which can't be written to"))
+            .remedy("mount it with --ro, or make a container of it")),
+        // An unknown name fails here, with the words of a layer.
+        Ok(ItemKind::Layer) | Err(_) => store.mount(key, name, options),
+    }
 }
 
 pub(crate) fn unmount(context: &mut Context) -> Outcome {
@@ -95,10 +111,26 @@ pub(crate) fn unmount(context: &mut Context) -> Outcome {
         (false, false) => Release::One,
     };
     let (store, mut key) = engine::open(context)?;
-    answer_each(context, ("while unmounting", ""), |name| {
-        let still = store.unmount(&mut key, name, release)?;
-        Ok((!still).then(|| format!("{name} mountpoint unmounted")))
+    answer_each(context, ("while unmounting", ""), |name| match store.unmount(&mut key, name, release) {
+        Ok(still) => Ok((!still).then(|| format!("{name} mountpoint unmounted"))),
+        Err(error) if error.kind() == Kind::LayerUnknown => unmount_image(&store, &mut key, name, release, error),
+        Err(error) => Err(error),
     })
+}
+
+/// The reference says nothing when an image is unmounted. `unknown` is what is told when there is no such image either.
+fn unmount_image(
+    store: &Store,
+    key: &mut ThreadKey,
+    name: &str,
+    release: Release,
+    unknown: Error,
+) -> Result<Option<String>> {
+    match store.unmount_image(key, name, release) {
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == Kind::ImageUnknown => Err(unknown),
+        Err(error) => Err(error),
+    }
 }
 
 pub(crate) fn mounted(context: &mut Context) -> Outcome {

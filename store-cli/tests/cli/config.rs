@@ -117,19 +117,12 @@ fn an_unknown_key_is_warned_of_once_and_a_broken_file_is_an_error() {
 #[test]
 fn stores_that_cannot_be_obeyed_are_refused_when_one_is_opened() {
     let scratch = Scratch::new();
-    for (rest, word) in [
-        ("imagestore = \"/i\"\n", "storage.imagestore"),
-        ("transient_store = true\n", "storage.transient_store"),
-        ("[storage.options]\nadditionalimagestores = [\"/a\"]\n", "storage.options.additionalimagestores"),
-        ("[storage.options]\nadditionallayerstores = [\"/l\"]\n", "additional layer stores (/l)"),
-    ] {
-        let file = conf(&scratch, &format!("driver = \"vfs\"\n{rest}"));
-        let ended = run(with(&file).arg("layers"));
-        assert_eq!(ended.code, Some(12), "{ended:?}");
-        assert!(ended.err.contains(word) && ended.err.contains(&file), "{ended:?}");
-        assert!(!scratch.path().join("graph").exists(), "{rest}: something was made");
-        json(&run(with(&file).arg("config")));
-    }
+    let file = conf(&scratch, "driver = \"vfs\"\n[storage.options]\nadditionallayerstores = [\"/l\"]\n");
+    let ended = run(with(&file).arg("layers"));
+    assert_eq!(ended.code, Some(12), "{ended:?}");
+    assert!(ended.err.contains("additional layer stores (/l)") && ended.err.contains(&file), "{ended:?}");
+    assert!(!scratch.path().join("graph").exists(), "something was made");
+    json(&run(with(&file).arg("config")));
 }
 
 /// What is compared with the reference's programs.

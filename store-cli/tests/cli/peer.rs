@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::{Ended, Scratch, lamina, need, run};
 
 /// A time as records have it, replaced so that two stores can be compared.
-fn without_times(text: &str) -> String {
+pub(crate) fn without_times(text: &str) -> String {
     let mut plain = String::new();
     let mut rest = text;
     while let Some(at) = rest.find("\"created\":\"") {

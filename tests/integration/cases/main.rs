@@ -12,8 +12,10 @@ mod full_disk;
 mod hammer;
 mod house;
 mod kill;
+mod load;
 mod meanwhile;
 mod peers;
+mod power;
 mod quiet;
 mod roundtrip;
 mod stall;
@@ -32,6 +34,8 @@ const CASES: &[&[Case]] = &[
     kill::CASES,
     chain::CASES,
     full_disk::CASES,
+    load::CASES,
+    power::CASES,
     bad_input::CASES,
     tour::CASES,
 ];

@@ -132,6 +132,13 @@ impl Scratch {
     }
 }
 
+impl Scratch {
+    /// Mounts a filesystem made by [`Scratch::small_disk`] again, after it was unmounted.
+    pub fn mount_disk(&self, name: &str) -> Result<(), Skip> {
+        loop_mount(&self.join(format!("{name}.img")), &self.join(name))
+    }
+}
+
 fn image(file: &Path, size: u64, kind: &str) -> Result<(), Skip> {
     let mkfs = machine::need(&format!("mkfs.{kind}"))?;
     let disk = fs::File::create(file).expect("make the file of a scratch filesystem");

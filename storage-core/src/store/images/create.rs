@@ -10,14 +10,14 @@ use serde_json::{Map, Value};
 use super::{Image, ImageTable};
 use crate::error::{Error, Kind, OsContext, Result};
 use crate::fs::{TempDir, TempDirs};
-use crate::ids::LayerId;
-use crate::locks::ThreadKey;
+use crate::ids::{LayerId, check_digest};
+use crate::locks::{Kernel, ThreadKey, World};
 use crate::store::big_data::{USERDATA, file_name};
 use crate::store::create::{check_name, unique};
 use crate::store::kept::Kept;
 use crate::store::records::{Edit, Record, json};
 use crate::store::rubbish::Rubbish;
-use crate::store::{Item, Store};
+use crate::store::{Durability, Item, Store};
 
 /// What a new image is to be.
 #[derive(Clone, Debug, Default)]
@@ -110,6 +110,9 @@ impl Store {
             let written = self.write_data(&home.join(file), &mut item.bytes.as_slice())?;
             staged.written.push((item.name.clone(), written.size, written.digest));
         }
+        if self.durability != Durability::None {
+            Kernel::new().flush_directory(&home)?;
+        }
         Ok(Some(staged))
     }
 
@@ -124,6 +127,9 @@ impl Store {
             None => LayerId::random()?,
         };
         new.names.iter().try_for_each(|name| check_name(name))?;
+        if !new.digest.is_empty() {
+            check_digest(&new.digest)?;
+        }
         let mut image = Image {
             id: id.to_string(),
             digest: new.digest.clone(),

@@ -21,15 +21,17 @@ use crate::task::Task;
 /// Whether something is deleted, or only what would be is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deletion {
-    /// It is deleted.
+    /// It is deleted, with the layers that only it uses.
     Real,
+    /// Its record and its data are deleted; its layers stay.
+    RecordOnly,
     /// Nothing changes.
     Pretended,
 }
 
 impl Store {
-    /// Deletes the image called `wanted` and the layers that only it uses. Returns these, copies with other owners first,
-    /// then from the top layer down.
+    /// Deletes the image called `wanted` and the layers that only it uses, as far as `deletion` says so. Returns these, copies
+    /// with other owners first, then from the top layer down.
     ///
     /// Holds `storage.lock` shared, `layers.lock` and `images.lock` exclusively; the trees are deleted after they are
     /// released, which `task` watches. The intent names the layers while the record goes, so that a death in between leaves
@@ -54,7 +56,12 @@ impl Store {
                 .detail(format!("image {} is used by container {}", image.id, container.id))
                 .remedy("delete the container first"));
         }
-        let going = self.layers_of_one_image(layers.table(), &images, &containers, &image)?;
+        let going = match deletion {
+            Deletion::RecordOnly => Vec::new(),
+            Deletion::Real | Deletion::Pretended => {
+                self.layers_of_one_image(layers.table(), &images, &containers, &image)?
+            }
+        };
         let names: Vec<String> = going.iter().map(ToString::to_string).collect();
         if deletion == Deletion::Pretended {
             return Ok(names);

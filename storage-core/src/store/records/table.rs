@@ -135,8 +135,13 @@ impl<R: Record> RecordTable<R> {
     /// The record with this identifier, else with this name, else with this alias (a container by its layer), else whose
     /// identifier alone begins so.
     pub fn find(&self, wanted: &str) -> Option<&Arc<R>> {
+        self.find_exact(wanted).or_else(|| self.by_prefix(wanted))
+    }
+
+    /// As [`RecordTable::find`], but for the beginnings of identifiers.
+    pub fn find_exact(&self, wanted: &str) -> Option<&Arc<R>> {
         let at = |index: &HashMap<Box<str>, usize>| index.get(wanted).map(|position| &self.records[*position]);
-        self.get(wanted).or_else(|| at(&self.by_name)).or_else(|| at(&self.by_alias)).or_else(|| self.by_prefix(wanted))
+        self.get(wanted).or_else(|| at(&self.by_name)).or_else(|| at(&self.by_alias))
     }
 
     /// The owner of this name.
