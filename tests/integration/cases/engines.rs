@@ -1,0 +1,3 @@
+//! x
+use integration::case::Case;
+pub(crate) const CASES: &[Case] = &[];
