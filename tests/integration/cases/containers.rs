@@ -7,7 +7,7 @@ use integration::case::{Case, case};
 use integration::engines::Engines;
 use integration::{Outcome, Scratch, archive, images, invariants};
 
-use crate::images::{alike, alike_as_data, text};
+use crate::images::{alike, alike_as_data, shown_alike, text};
 
 pub(crate) const CASES: &[Case] = &[
     case("containers::listed_and_inspected::overlay", 120, |s| inspected(s, "overlay")),
@@ -28,8 +28,8 @@ fn inspected(scratch: &Scratch, driver: &'static str) -> Outcome {
     assert_eq!(engines.container_ids().len(), 2, "podman sees its own and buildah's");
     for (id, name) in [(&population.by_podman, "box"), (&population.by_buildah, "work")] {
         let record = records.iter().find(|record| record["id"] == id.as_str()).expect("a record of the container");
-        assert_eq!(alike_as_data(ours, &peer, &["container", "-j", name]), [record.clone()], "{name} is found");
-        assert_eq!(alike_as_data(ours, &peer, &["container", "-j", text(record, "layer")]), [record.clone()]);
+        shown_alike(ours, &peer, &["container", "-j", name], record);
+        shown_alike(ours, &peer, &["container", "-j", text(record, "layer")], record);
         alike(ours, &peer, &["container", id]);
         alike(ours, &peer, &["get-names", id]);
         alike(ours, &peer, &["list-container-data", id]);

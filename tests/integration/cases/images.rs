@@ -37,6 +37,13 @@ pub(crate) fn alike_as_data(ours: &Store, peer: &Store, args: &[&str]) -> Vec<Va
     left
 }
 
+/// The same for a call that shows one object, which must be `record`.
+#[track_caller]
+pub(crate) fn shown_alike(ours: &Store, peer: &Store, args: &[&str], record: &Value) {
+    let shown = alike_as_data(ours, peer, args);
+    assert_eq!(shown.iter().collect::<Vec<_>>(), [record], "{args:?} shows the record");
+}
+
 pub(crate) fn text<'a>(record: &'a Value, key: &str) -> &'a str {
     record[key].as_str().unwrap_or_else(|| panic!("{key} of {record} is no text"))
 }
@@ -71,8 +78,7 @@ fn inspected(scratch: &Scratch, driver: &'static str) -> Outcome {
     images::populate(&engines)?;
     for record in ours.records("images") {
         let id = text(&record, "id");
-        let one = alike_as_data(ours, &peer, &["image", "-j", id]);
-        assert_eq!(one, [record.clone()], "image -j shows the record");
+        shown_alike(ours, &peer, &["image", "-j", id], &record);
         alike(ours, &peer, &["image", id]);
         alike(ours, &peer, &["get-names", id]);
         assert!(ours.ok(&["metadata", id]).contains(record["metadata"].as_str().unwrap_or_default()), "of {id}");
@@ -146,9 +152,9 @@ fn found(scratch: &Scratch, driver: &'static str) -> Outcome {
     let record = ours.records("images").pop().expect("an image");
     let (id, digest) = (text(&record, "id"), text(&record, "digest"));
     for name in ["localhost/here:1", "localhost/there:2", id, &id[..12]] {
-        assert_eq!(alike_as_data(ours, &peer, &["image", "-j", name]), [record.clone()], "{name} is found");
+        shown_alike(ours, &peer, &["image", "-j", name], &record);
     }
-    assert_eq!(alike_as_data(ours, &peer, &["images-by-digest", "-j", digest]), [record.clone()], "{digest} is found");
+    shown_alike(ours, &peer, &["images-by-digest", "-j", digest], &record);
     // A name that Lamina moves, adds or takes away is podman's at once.
     ours.ok(&["add-names", "-n", "localhost/added:3", id]);
     assert_eq!(text(&engines.inspect_image("localhost/added:3"), "Id"), id);

@@ -36,7 +36,7 @@ fn described(store: &Store, id: &str) -> Vec<Value> {
     let mut next = text(&image, "layer").to_owned();
     while !next.is_empty() {
         let mut layer = layers.iter().find(|record| record["id"] == next.as_str()).expect("a layer's record").clone();
-        next = layer["parent"].as_str().unwrap_or_default().to_owned();
+        layer["parent"].as_str().unwrap_or_default().clone_into(&mut next);
         let fields = layer.as_object_mut().expect("a record is an object");
         fields.retain(|key, _| !["id", "parent", "created"].contains(&key.as_str()));
         all.push(layer);

@@ -205,7 +205,11 @@ impl Engines {
             let tree = quiet(&["image", "tree", &image]);
             let shown = tree.lines().filter(|line| line.contains("── ID: ")).count();
             assert_eq!(shown, depth, "{when}, podman's tree shows each layer of {image}:\n{tree}");
-            quiet(&["save", "--quiet", "--output", saved.to_str().expect("a printable path"), &image]);
+            // podman's own form, docker's, knows no zstd.
+            let manifest = self.skopeo(&["inspect", "--raw", &self.reference(&format!("@{image}"))]);
+            let form = if manifest.contains("+zstd") { "oci-archive" } else { "docker-archive" };
+            let path = saved.to_str().expect("a printable path");
+            quiet(&["save", "--quiet", "--format", form, "--output", path, &image]);
             fs::remove_file(&saved).expect("remove an archive");
         }
     }

@@ -55,7 +55,9 @@ pub fn image(engines: &Engines, content: Content, form: Form) -> Result<PathBuf,
     if !wanted.exists() {
         let builder = engines.beside("fixture", "overlay");
         build(&builder, root.as_deref());
-        FORMS.iter().for_each(|form| keep(&builder, content, *form, &cache));
+        for form in FORMS {
+            keep(&builder, content, form, &cache);
+        }
     }
     Ok(wanted)
 }

@@ -208,7 +208,7 @@ impl Store {
     #[track_caller]
     pub fn list(&self, args: &[&str]) -> Vec<Value> {
         let json: Value = serde_json::from_str(&self.ok(args)).expect("the call writes JSON");
-        sorted(json)
+        sorted(&json)
     }
 
     /// The records on disk of `layers`, `images` or `containers`, sorted by id.
@@ -217,7 +217,7 @@ impl Store {
         let dir = self.root.join(format!("{}-{kind}", self.driver));
         let file = dir.join(format!("{kind}.json"));
         let text = fs::read(&file).unwrap_or_else(|error| panic!("read {}: {error}", file.display()));
-        sorted(serde_json::from_slice(&text).expect("a file of records is JSON"))
+        sorted(&serde_json::from_slice(&text).expect("a file of records is JSON"))
     }
 
     /// The ids that `layers -j` shows, sorted.
@@ -282,7 +282,7 @@ impl Ended {
     }
 }
 
-fn sorted(json: Value) -> Vec<Value> {
+fn sorted(json: &Value) -> Vec<Value> {
     let mut records = json.as_array().cloned().unwrap_or_default();
     records.sort_by_key(|record| record["id"].as_str().unwrap_or_default().to_owned());
     records
