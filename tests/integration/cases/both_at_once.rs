@@ -48,6 +48,8 @@ struct Hand<'a> {
 #[derive(Debug, Default)]
 struct Kept {
     rounds: usize,
+    /// In how many rounds what the loops share was there to be used.
+    used: usize,
     images: Vec<String>,
     containers: Vec<String>,
     layers: Vec<String>,
@@ -85,10 +87,9 @@ impl Hand<'_> {
         if ended.output.status.success() {
             return Some(String::from_utf8_lossy(&ended.output.stdout).trim_end().to_owned());
         }
-        let errors = ended.stderr();
-        let last = errors.trim_end().lines().last().unwrap_or_default();
-        if ALLOWED.iter().any(|end| last.trim_end().ends_with(end)) {
-            self.refusals.lock().expect("no loop panicked").push(last.to_owned());
+        let reason = reason(&ended.stderr());
+        if ALLOWED.iter().any(|end| reason.ends_with(end)) {
+            self.refusals.lock().expect("no loop panicked").push(reason);
         } else {
             self.fault(ended.describe());
         }
@@ -116,6 +117,8 @@ fn together(scratch: &Scratch, driver: &'static str) -> Outcome {
     let child = engines.join("child");
     images::change(&other, NAME, "localhost/child:1", |dir| archive::put(dir, "child", "x"));
     other.copy(&other.reference("localhost/child:1"), &format!("oci:{}:localhost/child:1", child.display()));
+    let pulled = engines.join("pulled");
+    other.copy(&other.reference(NAME), &format!("oci:{}:{NAME}", pulled.display()));
     let small = archive::small(scratch.path(), "small", 12, 500);
     engines.podman(&["import", "--quiet", small.to_str().expect("a printable path"), BASE]);
 
@@ -125,7 +128,7 @@ fn together(scratch: &Scratch, driver: &'static str) -> Outcome {
     let hand = Hand { engines: &engines, until, faults: &faults, refusals: &refusals };
     let kept = thread::scope(|scope| {
         let loops = [
-            scope.spawn(|| pull_and_push(&hand, &layout)),
+            scope.spawn(|| pull_and_push(&hand, &pulled)),
             scope.spawn(|| commit(&hand)),
             scope.spawn(|| load_and_delete(&hand, &[layout.clone(), child.clone()])),
             scope.spawn(|| containers(&hand)),
@@ -141,8 +144,18 @@ fn together(scratch: &Scratch, driver: &'static str) -> Outcome {
     );
     assert!(faults.is_empty(), "{} steps failed:\n{}", faults.len(), faults.join("\n"));
     assert!(rounds.iter().all(|rounds| *rounds > 1), "each loop did some work: {rounds:?}");
+    let used: Vec<usize> = kept.iter().map(|kept| kept.used).collect();
+    assert!(used[0] > 0, "podman found what it pulled at least once, to push it: {used:?}");
+    assert!(used[2] > 0 || engines.store.is_peer(), "Lamina found what it loaded at least once: {used:?}");
     afterwards(&engines, &kept);
     Ok(())
+}
+
+/// The last line of a message, without the quotation marks of skopeo's log and what the reference's `mount` and `unmount` add.
+fn reason(errors: &str) -> String {
+    let last = errors.trim_end().lines().last().unwrap_or_default();
+    let end = [" while mounting ", " while unmounting "].iter().filter_map(|words| last.find(words)).min();
+    last[..end.unwrap_or(last.len())].trim_end_matches('"').to_owned()
 }
 
 fn summary(refusals: &[String]) -> String {
@@ -183,15 +196,20 @@ fn afterwards(engines: &Engines, kept: &[Kept]) {
 fn pull_and_push(hand: &Hand<'_>, layout: &Path) -> Kept {
     let out = hand.engines.join("pushed");
     let source = images::transport(layout, Form::Gzip);
-    hand.work(|round, _| {
+    // podman names what it pulls from a directory after the directory.
+    let name = format!("localhost{}:latest", layout.display());
+    hand.work(|round, kept| {
         hand.shared(hand.podman(), &["pull", "--quiet", &source]);
         let kind = if round % 2 == 0 { "dir" } else { "oci" };
-        let pushed = hand.shared(hand.podman(), &["push", "--quiet", NAME, &format!("{kind}:{}", out.display())]);
-        if pushed.is_some() && !out.join(if kind == "dir" { "manifest.json" } else { "index.json" }).exists() {
-            hand.fault(format!("podman pushed nothing to {}", out.display()));
+        let pushed = hand.shared(hand.podman(), &["push", "--quiet", &name, &format!("{kind}:{}", out.display())]);
+        if pushed.is_some() {
+            kept.used += 1;
+            if !out.join(if kind == "dir" { "manifest.json" } else { "index.json" }).exists() {
+                hand.fault(format!("podman pushed nothing to {}", out.display()));
+            }
         }
         let _ = fs::remove_dir_all(&out);
-        hand.shared(hand.podman(), &["rmi", NAME]);
+        hand.shared(hand.podman(), &["rmi", &name]);
     })
 }
 
@@ -232,6 +250,7 @@ fn load_and_delete(hand: &Hand<'_>, layouts: &[PathBuf]) -> Kept {
         // Debian's version of the reference's command can't mount an image of vfs.
         let mountable = store.driver != "vfs" || !store.is_peer();
         if mountable && hand.shared(hand.lamina(), &["mount", "-r", &name]).is_some() {
+            kept.used += 1;
             hand.shared(hand.lamina(), &["unmount", &name]);
         }
         hand.shared(hand.lamina(), &["delete-image", &name]);

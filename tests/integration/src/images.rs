@@ -31,18 +31,20 @@ pub enum Form {
     Gzip,
     /// An OCI layout with layers by zstd.
     Zstd,
+    /// An OCI layout in a tar archive.
+    OciArchive,
     /// `docker save`'s archive.
     DockerArchive,
 }
 
 /// Every form.
-pub const FORMS: [Form; 4] = [Form::Plain, Form::Gzip, Form::Zstd, Form::DockerArchive];
+pub const FORMS: [Form; 5] = [Form::Plain, Form::Gzip, Form::Zstd, Form::OciArchive, Form::DockerArchive];
 
 /// The name that the image has in a layout or archive.
 pub const NAME: &str = "localhost/fixture:1";
 
 /// To be raised when the images change, so that those of an older run aren't taken.
-const EDITION: u32 = 1;
+const EDITION: u32 = 2;
 
 /// Gives the directory or file, made if it isn't there. Cases that run at the same time wait for each other.
 pub fn image(engines: &Engines, content: Content, form: Form) -> Result<PathBuf, Skip> {
@@ -55,8 +57,9 @@ pub fn image(engines: &Engines, content: Content, form: Form) -> Result<PathBuf,
     if !wanted.exists() {
         let builder = engines.beside("fixture", "overlay");
         build(&builder, root.as_deref());
-        for form in FORMS {
-            keep(&builder, content, form, &cache);
+        let large = [Form::Gzip, Form::Zstd];
+        for form in if content == Content::Debian { &large[..] } else { &FORMS[..] } {
+            keep(&builder, content, *form, &cache);
         }
     }
     Ok(wanted)
@@ -64,7 +67,11 @@ pub fn image(engines: &Engines, content: Content, form: Form) -> Result<PathBuf,
 
 /// A path with its form, as skopeo names it.
 pub fn transport(path: &Path, form: Form) -> String {
-    let kind = if form == Form::DockerArchive { "docker-archive" } else { "oci" };
+    let kind = match form {
+        Form::DockerArchive => "docker-archive",
+        Form::OciArchive => "oci-archive",
+        Form::Plain | Form::Gzip | Form::Zstd => "oci",
+    };
     format!("{kind}:{}", path.display())
 }
 
@@ -77,7 +84,7 @@ fn keep(builder: &Engines, content: Content, form: Form, cache: &Path) {
     let _ = fs::remove_dir_all(&part).or_else(|_| fs::remove_file(&part));
     let options: &[&str] = match form {
         Form::Plain => &["--dest-oci-accept-uncompressed-layers"],
-        Form::Gzip | Form::DockerArchive => &[],
+        Form::Gzip | Form::OciArchive | Form::DockerArchive => &[],
         Form::Zstd => &["--dest-compress", "--dest-compress-format", "zstd"],
     };
     let to = format!("{}:{NAME}", transport(&part, form));
