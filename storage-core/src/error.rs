@@ -98,6 +98,24 @@ kinds! {
     Busy = 28, "busy", "device or resource busy";
     /// An archive or a layer is larger than a limit allows.
     TooLarge = 29, "too-large", "file too large";
+    /// No image has this id, name or unique prefix.
+    ImageUnknown = 30, "image-unknown", "image not known";
+    /// No container has this id, name or unique prefix.
+    ContainerUnknown = 31, "container-unknown", "container not known";
+    /// A container was made from this image.
+    ImageUsedByContainer = 32, "image-used-by-container", "image is in use by a container";
+    /// A container writes to the layer named as parent.
+    ParentIsContainer = 33, "parent-is-container", "would-be parent layer is a container";
+    /// Nothing at all has this id, name or unique prefix.
+    NotAnId = 34, "not-an-id", "identifier is not a layer, image, or container";
+    /// The size of a big data item was never recorded.
+    SizeUnknown = 35, "size-unknown", "size is not known";
+    /// The digest of a big data item was never recorded.
+    DigestUnknown = 36, "digest-unknown", "could not compute digest of item";
+    /// A map of ids contradicts itself.
+    InvalidMappings = 37, "invalid-mappings", "invalid mappings specified";
+    /// No range of ids is free for a user namespace.
+    NoAvailableIds = 38, "no-available-ids", "not enough unused IDs in user namespace";
 }
 
 impl Kind {

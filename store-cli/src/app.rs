@@ -111,7 +111,7 @@ fn read_verb(verb: &'static Verb, called: &str, rest: &[String], mut parsed: Par
 fn act(plan: Plan, caught: &mut Caught) -> Outcome {
     let globals = Globals::from_parsed(&plan.parsed)?;
     if globals.unshare && plan.verb.namespace != Namespace::None {
-        userns::enter()?;
+        userns::enter(&globals)?;
     }
     if plan.verb.namespace == Namespace::PrivateMounts {
         // Without it the mounts can be seen by others while they are there, and nothing else changes.

@@ -13,7 +13,7 @@ use storage_driver_vfs as _;
 
 pub(crate) use storage_core::archive::{Change, ChangeKind, Compression};
 pub(crate) use storage_core::locks::ThreadKey;
-pub(crate) use storage_core::store::{DiffOptions, Durability, Layer, NewLayer, Release, Store};
+pub(crate) use storage_core::store::{DiffOptions, Durability, ItemKind, Layer, NameChange, NewLayer, Release, Store};
 
 use crate::app::Context;
 use crate::globals::Globals;
@@ -42,6 +42,9 @@ pub(crate) fn options(globals: &Globals) -> StoreOptions {
         driver: globals.driver.clone(),
         driver_options: globals.driver_options.clone(),
         durability: globals.durability,
+        image_store: None,
+        transient: false,
+        additional_stores: Vec::new(),
         wait: globals.lock_timeout.map_or_else(Wait::forever, Wait::at_most).noticing(PATIENCE, Arc::new(tell_of)),
     }
 }

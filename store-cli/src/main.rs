@@ -10,6 +10,8 @@ mod flags;
 mod globals;
 mod go;
 mod help;
+#[allow(dead_code, unused_imports, reason = "no verb uses it yet")]
+mod image_format;
 mod input;
 mod output;
 mod roots;

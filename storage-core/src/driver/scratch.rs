@@ -24,8 +24,8 @@ impl ScratchLocks {
         let none: Vec<RecordFile> = Vec::new();
         ScratchLocks {
             store,
-            layers: Guarded::new(store, Kernel::new(), file("layers.lock"), none.clone()),
-            mounts: Guarded::new(store, Kernel::new(), file("mountpoints.lock"), none),
+            layers: Guarded::new(store, Kernel::new(), vec![file("layers.lock")], none.clone(), Wait::forever()),
+            mounts: Guarded::new(store, Kernel::new(), vec![file("mountpoints.lock")], none, Wait::forever()),
         }
     }
 

@@ -20,6 +20,29 @@ pub fn nearest_existing(path: &Path) -> PathBuf {
     at.to_path_buf()
 }
 
+/// The magic numbers of filesystems whose files others may change without this kernel's knowledge: NFS, SMB (three numbers),
+/// AFS (two), Ceph, Lustre, GPFS, OCFS2, and everything in user space.
+const REMOTE: &[u64] = &[
+    0x6969,
+    0x517b,
+    0xff53_4d42,
+    0xfe53_4d42,
+    0x5346_414f,
+    0x6b41_4653,
+    0x00c3_6400,
+    0x0bd0_0bd0,
+    0x4750_4653,
+    0x7461_636f,
+    0x6573_5546,
+];
+
+/// Whether the filesystem at `path`, or at the nearest directory above it that exists, is one whose files can change without
+/// this kernel's knowledge, so that what `stat` says of an open descriptor may be old.
+pub fn is_remote(path: &Path) -> bool {
+    let magic = rustix::fs::statfs(&nearest_existing(path)).map(|stat| stat.f_type as u64 & 0xffff_ffff);
+    magic.is_ok_and(|magic| REMOTE.contains(&magic))
+}
+
 /// Whether copies on the filesystem of `dir` can share blocks. Tried with files that have no name.
 pub fn has_reflink(dir: &Path) -> bool {
     let nameless = || {
@@ -51,6 +74,12 @@ mod tests {
         assert_eq!(nearest_existing(&dir.path().join("a/b/c")), dir.path());
         assert_eq!(nearest_existing(dir.path()), dir.path());
         assert_eq!(nearest_existing(Path::new("no-such-directory/x")), Path::new("."));
+    }
+
+    #[test]
+    fn a_local_directory_is_not_remote() {
+        let dir = tempfile::tempdir().expect("dir");
+        assert!(!is_remote(&dir.path().join("missing")), "the temporary directory is taken for a remote one");
     }
 
     #[test]

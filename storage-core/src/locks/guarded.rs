@@ -1,5 +1,6 @@
 //! State that only a guard gives access to.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use super::key::{Key, MayTake};
 use super::level::{Layers, Level, Mounts};
 use super::records::{Loaded, RecordFile, Table};
 use super::token::{Exclusive, Mounting, Shared, StoreId};
+use super::watched::Watched;
 use super::world::World;
 use crate::error::{Error, Kind, Result};
 use crate::lockfile::{LastWrite, LockFile, Mode, Wait};
@@ -17,14 +19,14 @@ use crate::lockfile::{LastWrite, LockFile, Mode, Wait};
 /// The records of level `L`, behind their lock file and a lock of this process.
 pub struct Guarded<L: Level, T: Table, W: World> {
     store: StoreId,
-    world: W,
-    lock: LockFile,
-    files: Vec<RecordFile>,
+    /// Usually one. A store whose images stand in a separate place has two, taken in this order.
+    locks: Vec<LockFile>,
+    /// How long a snapshot waits, when it has to.
+    patience: Wait,
+    watched: Watched<T, W>,
     /// The in-process lock. It protects no more than the pointer, but it is taken after the file lock and given back before
     /// it, so that a guard is one hold of both.
     state: RwLock<()>,
-    /// What was loaded or saved last: for snapshots and for the next guard, which look whether it is current.
-    latest: RwLock<Option<Arc<Loaded<T, W>>>>,
     level: PhantomData<fn() -> L>,
 }
 
@@ -34,7 +36,7 @@ pub struct ReadGuard<'g, L: Level, T: Table, W: World> {
     loaded: Arc<Loaded<T, W>>,
     owner: &'g Guarded<L, T, W>,
     _state: RwLockReadGuard<'g, ()>,
-    hold: W::Hold,
+    holds: Vec<W::Hold>,
 }
 
 /// The level is held for writing.
@@ -43,45 +45,48 @@ pub struct WriteGuard<'g, L: Level, T: Table, W: World> {
     loaded: Arc<Loaded<T, W>>,
     owner: &'g Guarded<L, T, W>,
     _state: RwLockWriteGuard<'g, ()>,
-    hold: W::Hold,
+    holds: Vec<W::Hold>,
 }
 
 impl<L: Level, T: Table, W: World> Guarded<L, T, W> {
-    /// The records in `files`, behind `lock`, of the store `store`.
-    pub fn new(store: StoreId, world: W, lock: LockFile, files: Vec<RecordFile>) -> Self {
-        Guarded { store, world, lock, files, state: RwLock::new(()), latest: RwLock::new(None), level: PhantomData }
+    /// The records in `files`, behind `locks`, of the store `store`. `patience` is for snapshots that need the lock.
+    pub fn new(store: StoreId, world: W, locks: Vec<LockFile>, files: Vec<RecordFile>, patience: Wait) -> Self {
+        let watched = Watched::new(world, files);
+        Guarded { store, locks, patience, watched, state: RwLock::new(()), level: PhantomData }
     }
 
-    /// The lock file of the level.
-    pub fn lock_file(&self) -> &LockFile {
-        &self.lock
+    /// The lock files of the level.
+    pub fn lock_files(&self) -> &[LockFile] {
+        &self.locks
     }
 
     /// The world that the level lives in.
     pub fn world(&self) -> &W {
-        &self.world
+        &self.watched.world
     }
 
     /// The records as they were at one moment not before this call. Takes no lock and waits for nobody, unless the files
-    /// change all the time or can't be understood: then they are read once under the lock, to tell which.
+    /// change all the time or can't be understood: then they are read once under the lock, to tell which. On a network
+    /// filesystem every look opens the files anew.
     ///
     /// It promises one moment of this level's files. What must agree across levels takes [`Guarded::read`] in order.
     pub fn snapshot(&self) -> Result<Arc<T>> {
-        if let Some(loaded) = self.current()? {
-            return Ok(Arc::clone(&loaded.table));
+        if let Some(table) = self.watched.try_snapshot()? {
+            return Ok(table);
         }
-        if let Some(loaded) = Loaded::load_unlocked(&self.world, &self.files)? {
-            return Ok(Arc::clone(&self.publish(loaded).table));
-        }
-        let hold = self.world.lock(&self.lock, Mode::Shared, &Wait::forever())?;
-        let loaded = self.refresh()?;
-        drop(hold);
+        let holds = self.lock(Mode::Shared, &self.patience)?;
+        let loaded = self.watched.refresh()?;
+        drop(holds);
         Ok(Arc::clone(&loaded.table))
     }
 
     /// Whether `table` is what [`Guarded::snapshot`] would return now. Costs one `stat` a file.
     pub fn is_current(&self, table: &Arc<T>) -> Result<bool> {
-        Ok(self.current()?.is_some_and(|loaded| Arc::ptr_eq(&loaded.table, table)))
+        self.watched.is_current(table)
+    }
+
+    fn lock(&self, mode: Mode, wait: &Wait) -> Result<Vec<W::Hold>> {
+        self.locks.iter().map(|file| self.watched.world.lock(file, mode, wait)).collect()
     }
 
     /// Holds the level for reading.
@@ -90,10 +95,10 @@ impl<L: Level, T: Table, W: World> Guarded<L, T, W> {
         _key: &'g mut K,
         wait: &Wait,
     ) -> Result<(ReadGuard<'g, L, T, W>, Key<'g, L>)> {
-        let hold = self.world.lock(&self.lock, Mode::Shared, wait)?;
+        let holds = self.lock(Mode::Shared, wait)?;
         let state = self.state.read();
-        let loaded = self.refresh()?;
-        Ok((ReadGuard { loaded, owner: self, _state: state, hold }, Key::narrowed()))
+        let loaded = self.watched.refresh()?;
+        Ok((ReadGuard { loaded, owner: self, _state: state, holds }, Key::narrowed()))
     }
 
     /// Holds the level for writing.
@@ -102,33 +107,10 @@ impl<L: Level, T: Table, W: World> Guarded<L, T, W> {
         _key: &'g mut K,
         wait: &Wait,
     ) -> Result<(WriteGuard<'g, L, T, W>, Key<'g, L>)> {
-        let hold = self.world.lock(&self.lock, Mode::Exclusive, wait)?;
+        let holds = self.lock(Mode::Exclusive, wait)?;
         let state = self.state.write();
-        let loaded = self.refresh()?;
-        Ok((WriteGuard { loaded, owner: self, _state: state, hold }, Key::narrowed()))
-    }
-
-    /// What was loaded last, if it is current.
-    fn current(&self) -> Result<Option<Arc<Loaded<T, W>>>> {
-        let latest = self.latest.read().clone();
-        match latest {
-            Some(loaded) if loaded.is_current(&self.world, &self.files)? => Ok(Some(loaded)),
-            _ => Ok(None),
-        }
-    }
-
-    /// What the files hold now. The lock is held.
-    fn refresh(&self) -> Result<Arc<Loaded<T, W>>> {
-        match self.current()? {
-            Some(loaded) => Ok(loaded),
-            None => Ok(self.publish(Loaded::load(&self.world, &self.files)?)),
-        }
-    }
-
-    fn publish(&self, loaded: Loaded<T, W>) -> Arc<Loaded<T, W>> {
-        let loaded = Arc::new(loaded);
-        *self.latest.write() = Some(Arc::clone(&loaded));
-        loaded
+        let loaded = self.watched.refresh()?;
+        Ok((WriteGuard { loaded, owner: self, _state: state, holds }, Key::narrowed()))
     }
 }
 
@@ -140,7 +122,7 @@ impl<L: Level, T: Table, W: World> ReadGuard<'_, L, T, W> {
 
     /// The record of the last write.
     pub fn last_write(&self) -> Result<LastWrite> {
-        self.owner.world.last_write(&self.hold)
+        last_write(&self.owner.watched.world, &self.holds)
     }
 }
 
@@ -164,15 +146,15 @@ impl<'g, L: Level, T: Table, W: World> WriteGuard<'g, L, T, W> {
     /// * some of several files were written: the guard's table is what the files hold, which is a mixture, each record in it
     ///   whole; the caller decides by it what to undo.
     pub fn save(&mut self, table: T, changed: &[usize]) -> Result<()> {
-        let saved = self.loaded.save(&self.owner.world, &self.hold, &self.owner.files, Arc::new(table), changed);
-        match saved {
+        let Watched { world, files, .. } = &self.owner.watched;
+        match self.loaded.save(world, &self.holds, files, Arc::new(table), changed) {
             Ok(loaded) => {
-                self.loaded = self.owner.publish(loaded);
+                self.loaded = self.owner.watched.publish(loaded);
                 Ok(())
             }
             Err(error) => {
                 // A reload that fails too leaves the former table; the first error says more.
-                if let Ok(loaded) = self.owner.refresh() {
+                if let Ok(loaded) = self.owner.watched.refresh() {
                     self.loaded = loaded;
                 }
                 Err(error)
@@ -180,19 +162,30 @@ impl<'g, L: Level, T: Table, W: World> WriteGuard<'g, L, T, W> {
         }
     }
 
+    /// Makes the names of the level's files survive power loss.
+    pub fn flush_names(&self) -> Result<()> {
+        let Watched { world, files, .. } = &self.owner.watched;
+        let homes: BTreeSet<_> =
+            files.iter().filter_map(|file| file.path.parent()).filter(|home| home.is_dir()).collect();
+        homes.into_iter().try_for_each(|home| world.flush_directory(home))
+    }
+
     /// The world that the level lives in.
     pub fn world(&self) -> &'g W {
-        &self.owner.world
+        &self.owner.watched.world
     }
 
     /// Records a write that isn't in the files: every other process then looks again at what this level protects.
     pub fn record_write(&mut self) -> Result<LastWrite> {
-        self.owner.world.record_write(&self.hold)
+        for hold in &self.holds {
+            self.owner.watched.world.record_write(hold)?;
+        }
+        self.last_write()
     }
 
     /// The record of the last write.
     pub fn last_write(&self) -> Result<LastWrite> {
-        self.owner.world.last_write(&self.hold)
+        last_write(&self.owner.watched.world, &self.holds)
     }
 }
 
@@ -206,6 +199,12 @@ impl<T: Table, W: World> WriteGuard<'_, Layers, T, W> {
     pub fn exclusive(&mut self) -> Exclusive<'_> {
         Exclusive::new(self.owner.store)
     }
+}
+
+/// The record of the last write of a level: that in its first lock file.
+fn last_write<W: World>(world: &W, holds: &[W::Hold]) -> Result<LastWrite> {
+    let first = holds.first().ok_or_else(|| Error::new(Kind::LockMisuse, "read last write").detail("no lock"))?;
+    world.last_write(first)
 }
 
 /// Proof that the layers and the mount counts of one store are held for writing. Fails with [`Kind::LockMisuse`] when the
@@ -223,7 +222,7 @@ pub fn mounting<'a, A: Table, B: Table, W: World>(
 
 impl<L: Level, T: Table, W: World> fmt::Debug for Guarded<L, T, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Guarded").field("level", &L::NAME).field("lock", &self.lock).finish_non_exhaustive()
+        f.debug_struct("Guarded").field("level", &L::NAME).field("locks", &self.locks).finish_non_exhaustive()
     }
 }
 

@@ -24,12 +24,14 @@ pub mod level;
 mod records;
 mod seen;
 mod token;
+mod watched;
 mod world;
 
 pub use guarded::{Guarded, ReadGuard, WriteGuard, mounting};
 pub use key::{Key, MayTake, ThreadKey};
-pub use records::{NoRecords, RecordFile, Table};
+pub use records::{NoRecords, RecordBytes, RecordFile, Table};
 pub use seen::SeenFile;
 pub use token::{Exclusive, Mounting, Shared, StoreId};
+pub use watched::Watched;
 pub(crate) use world::temporary_path;
-pub use world::{Flush, Kernel, World};
+pub use world::{Flush, Kernel, Sight, World};

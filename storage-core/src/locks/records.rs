@@ -6,7 +6,7 @@
 //! *Save*: say it, then do it (R4): the last-writer record first, then each file replaced atomically. A writer that dies
 //! in between leaves "changed" visible and either the former or the new version of each file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::world::{Flush, World};
@@ -17,11 +17,20 @@ pub trait Table: Sized + Send + Sync + 'static {
     /// What a load is called in errors.
     const LOADING: &'static str;
 
-    /// The table that `files` hold: one entry a file, in order, `None` where there is no file.
-    fn parse(files: &[Option<Vec<u8>>]) -> Result<Self>;
+    /// The table that `files` hold, in order. An error names the file by its path.
+    fn parse(files: &[RecordBytes<'_>]) -> Result<Self>;
 
     /// The bytes of file number `file`.
     fn serialise(&self, file: usize) -> Vec<u8>;
+}
+
+/// What a file of records holds.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordBytes<'a> {
+    /// Where the file is.
+    pub path: &'a Path,
+    /// Its bytes; none where there is no file.
+    pub bytes: Option<&'a [u8]>,
 }
 
 /// No records at all: a level that protects something else.
@@ -31,7 +40,7 @@ pub struct NoRecords;
 impl Table for NoRecords {
     const LOADING: &'static str = "load nothing";
 
-    fn parse(_files: &[Option<Vec<u8>>]) -> Result<Self> {
+    fn parse(_files: &[RecordBytes<'_>]) -> Result<Self> {
         Ok(NoRecords)
     }
 
@@ -72,17 +81,18 @@ impl<T: Table, W: World> Loaded<T, W> {
 
     /// Loads while the lock is held: nothing changes meanwhile.
     pub(super) fn load(world: &W, files: &[RecordFile]) -> Result<Self> {
-        let (mut bytes, mut seen) = (Vec::new(), Vec::new());
+        let (mut contents, mut seen) = (Vec::new(), Vec::new());
         for file in files {
             let (content, version) = world.read(&file.path)?.unzip();
-            bytes.push(content);
+            contents.push(content);
             seen.push(version.map(Arc::new));
         }
-        let table = T::parse(&bytes).map_err(|error| {
-            let path = &files.first().map(|file| file.path.clone()).unwrap_or_default();
-            let path = error.path().map_or(path.clone(), |own| path.with_file_name(own));
-            error.at(path)
-        })?;
+        let bytes: Vec<_> = files
+            .iter()
+            .zip(&contents)
+            .map(|(file, content)| RecordBytes { path: &file.path, bytes: content.as_deref() })
+            .collect();
+        let table = T::parse(&bytes)?;
         Ok(Loaded { table: Arc::new(table), seen })
     }
 
@@ -107,12 +117,14 @@ impl<T: Table, W: World> Loaded<T, W> {
     pub(super) fn save(
         &self,
         world: &W,
-        hold: &W::Hold,
+        holds: &[W::Hold],
         files: &[RecordFile],
         table: Arc<T>,
         changed: &[usize],
     ) -> Result<Self> {
-        world.record_write(hold)?;
+        for hold in holds {
+            world.record_write(hold)?;
+        }
         let mut seen = self.seen.clone();
         for &number in changed {
             let file = files.get(number).ok_or_else(|| Error::new(Kind::Io, "save records").detail("no such file"))?;

@@ -70,6 +70,18 @@ impl SeenFile {
         }
         Ok(there)
     }
+
+    /// Whether this is the version at `path`, judged by opening it anew: what a network filesystem promises to be fresh.
+    pub(super) fn is_reopened_at(&self, path: &Path) -> Result<bool> {
+        match File::open(path) {
+            Ok(file) => {
+                let stat = nix::sys::stat::fstat(&file).os("fstat", path)?;
+                Ok(FileId::of_stat(&stat) == self.id && Stamp::of(&stat) == self.stamp)
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error).os("open", path),
+        }
+    }
 }
 
 /// Microseconds of this process, never less than [`PATH_GOOD_FOR`].
@@ -108,9 +120,11 @@ mod tests {
             std::fs::write(&path, "[]").expect("write");
             let version = seen(&path);
             assert!(version.is_at(&path).expect("look") && version.is_at(&path).expect("look again"));
+            assert!(version.is_reopened_at(&path).expect("open"));
             spoil();
             std::thread::sleep(Duration::from_micros(2 * PATH_GOOD_FOR));
             assert!(!version.is_at(&path).expect("look"), "{what}, and still taken for current");
+            assert!(!version.is_reopened_at(&path).expect("open"), "{what}, and still taken for current");
         }
         std::fs::remove_dir_all(dir.path().with_extension("away")).expect("clean up");
     }

@@ -50,10 +50,21 @@ pub trait World: Clone + Debug + Send + Sync + 'static {
     fn unlink(&self, path: &Path) -> Result<()>;
 }
 
+/// Whether what the kernel says of an open file can be believed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sight {
+    /// It tells of every change at once, as on a local filesystem.
+    #[default]
+    Prompt,
+    /// It may tell old news until the file is opened anew, as on a network filesystem.
+    Delayed,
+}
+
 /// The real world.
 #[derive(Clone, Debug, Default)]
 pub struct Kernel {
     reserve: Option<PathBuf>,
+    sight: Sight,
 }
 
 /// The name of the file whose blocks are kept for a save on a full disk.
@@ -70,7 +81,13 @@ impl Kernel {
     /// Keeps room in `directory` for a save on a full disk: a file of blocks that becomes the new version when no
     /// other can be written. See `docs/on-disk.md`.
     pub fn with_reserve_in(directory: &Path) -> Self {
-        Kernel { reserve: Some(directory.join(RESERVE_NAME)) }
+        Kernel { reserve: Some(directory.join(RESERVE_NAME)), sight: Sight::default() }
+    }
+
+    /// Looks at files as `sight` says.
+    pub fn seeing(mut self, sight: Sight) -> Self {
+        self.sight = sight;
+        self
     }
 
     /// Makes the reserve if it is missing or too small. A disk too full for it is no error: it is tried at the next write.
@@ -159,9 +176,10 @@ impl World for Kernel {
     }
 
     fn is_current(&self, path: &Path, seen: Option<&SeenFile>) -> Result<bool> {
-        match seen {
-            Some(seen) => seen.is_at(path),
-            None => Ok(FileId::of_path(path)?.is_none()),
+        match (seen, self.sight) {
+            (Some(seen), Sight::Prompt) => seen.is_at(path),
+            (Some(seen), Sight::Delayed) => seen.is_reopened_at(path),
+            (None, _) => Ok(FileId::of_path(path)?.is_none()),
         }
     }
 

@@ -12,6 +12,7 @@ use super::import::{Content, Filled};
 use super::intent::Intent;
 use super::layers::{Layer, LayerTable};
 use super::mounts::MountTable;
+use super::records::Record;
 use super::recovery::LayersGuard;
 use super::rubbish::Rubbish;
 use crate::driver::{Plan, Start};
@@ -35,7 +36,7 @@ impl Store {
             let record = Arc::clone(guard.table().resolve(wanted, "apply diff")?);
             let (mounts, _key) = self.mounts.read(&mut key, &self.wait)?;
             check_unmounted(guard.table(), mounts.table(), &record.id)?;
-            let layer = guard.table().layer_ref(&record)?;
+            let layer = self.layer_ref(guard.table(), &record)?;
             let shared = guard.shared();
             let driver = self.gate.shared(&shared)?;
             let untouched = record.diff_digest.is_empty() && driver.is_untouched(&layer)?;
@@ -53,7 +54,7 @@ impl Store {
         let now = now.ok_or_else(|| before.changed())?;
         let (mounts, _key) = self.mounts.read(&mut key, &self.wait)?;
         check_unmounted(guard.table(), mounts.table(), &now.id)?;
-        let layer = guard.table().layer_ref(&now)?;
+        let layer = self.layer_ref(guard.table(), &now)?;
         let mark = Mark::of(self.gate.shared(&guard.shared())?.write_mark(&layer.id)?, mounts.last_write()?);
         if mark != before.mark || (before.untouched && !self.gate.shared(&guard.shared())?.is_untouched(&layer)?) {
             return Err(before.changed());

@@ -3,14 +3,16 @@
 use super::Store;
 use super::import::{Content, Filled};
 use super::intent::Intent;
-use super::layers::{Edit, Layer, LayerTable, json};
+use super::layers::{Layer, LayerTable};
 use super::options::Durability;
+use super::records::{Edit, Location, json};
 use super::recovery::LayersGuard;
 use super::rubbish::Rubbish;
 use crate::driver::{LayerRef, Plan, Start};
 use crate::error::{Error, Kind, Result};
 use crate::ids::LayerId;
-use crate::locks::{ThreadKey, World};
+use crate::locks::level::Level;
+use crate::locks::{Kernel, Table, ThreadKey, World, WriteGuard};
 use crate::task::Task;
 
 /// What a new layer is to be.
@@ -30,6 +32,17 @@ pub struct NewLayer {
     pub options: Vec<(String, String)>,
 }
 
+/// A new layer between its plan and its commit.
+#[derive(Debug)]
+pub(super) struct LayerPlan<'n> {
+    pub(super) id: LayerId,
+    pub(super) new: &'n NewLayer,
+    pub(super) location: Location,
+    /// What is said before anything is put in place.
+    pub(super) intent: Intent,
+    parent: Option<LayerRef>,
+}
+
 impl Store {
     /// Makes an empty layer, or one that shows what its parent does.
     ///
@@ -47,39 +60,74 @@ impl Store {
         content: Content<'_>,
         task: &Task,
     ) -> Result<(Layer, i64)> {
-        let id = match &new.id {
-            Some(id) => id.clone(),
-            None => LayerId::random()?,
-        };
-        let (parent, staged) = {
-            let (guard, _key) = self.layers.read(key, &self.wait)?;
-            self.check_new(guard.table(), &id, new)?;
-            let parent = self.find_parent(guard.table(), new)?;
-            let mut plan = Plan::new(Start::OnParent(parent.clone()));
-            plan.writable = !new.read_only;
-            plan.options.clone_from(&new.options);
-            plan.mount_label.clone_from(&new.mount_label);
-            (parent, self.gate.shared(&guard.shared())?.begin(&plan)?)
-        };
-        let mut filled = self.fill(staged, content, task)?;
-        task.step(0, 0)?;
+        let mut plan = self.plan_layer(new)?;
+        let mut filled = self.begin_and_fill(key, &mut plan, content, task)?;
         let mut rubbish = Rubbish::of(self);
         let (mut guard, _key) = self.write_layers(key, &mut rubbish)?;
-        self.check_new(guard.table(), &id, new)?;
-        if let Some(parent) = &parent {
+        let layer = self.commit_planned(&mut guard, &plan, &mut filled, &mut rubbish)?;
+        self.said_and_done()?;
+        Ok((layer, filled.size()))
+    }
+
+    /// What is known of a new layer before anything is done.
+    pub(super) fn plan_layer<'n>(&self, new: &'n NewLayer) -> Result<LayerPlan<'n>> {
+        let id = new.id.clone().map_or_else(LayerId::random, Ok)?;
+        let location = match (self.places.transient, new.read_only) {
+            (true, false) => Location::Volatile,
+            (_, true) => self.places.images_go_to(),
+            (false, false) => Location::Stable,
+        };
+        Ok(LayerPlan { intent: Intent::Create { id: id.to_string() }, id, new, location, parent: None })
+    }
+
+    /// Makes the layer whole in staging. Holds `layers.lock` shared to begin.
+    pub(super) fn begin_and_fill(
+        &self,
+        key: &mut ThreadKey,
+        planned: &mut LayerPlan<'_>,
+        content: Content<'_>,
+        task: &Task,
+    ) -> Result<Filled> {
+        let staged = {
+            let (guard, _key) = self.layers.read(key, &self.wait)?;
+            self.check_new(guard.table(), &planned.id, planned.new)?;
+            planned.parent = self.find_parent(guard.table(), planned.new)?;
+            let mut plan = Plan::new(Start::OnParent(planned.parent.clone()));
+            plan.writable = !planned.new.read_only;
+            plan.options.clone_from(&planned.new.options);
+            plan.mount_label.clone_from(&planned.new.mount_label);
+            self.gate.shared(&guard.shared())?.begin(&plan)?
+        };
+        let filled = self.fill(staged, content, task)?;
+        task.step(0, 0)?;
+        Ok(filled)
+    }
+
+    /// Puts a layer in place and saves its record. On success the intent still stands: the caller says when all is done.
+    pub(super) fn commit_planned(
+        &self,
+        guard: &mut LayersGuard<'_>,
+        planned: &LayerPlan<'_>,
+        filled: &mut Filled,
+        rubbish: &mut Rubbish<'_>,
+    ) -> Result<Layer> {
+        let new = planned.new;
+        self.check_new(guard.table(), &planned.id, new)?;
+        if let Some(parent) = &planned.parent {
             self.check_still_parent(guard.table(), parent)?;
         }
         let mut layer = Layer {
-            id: id.to_string(),
+            id: planned.id.to_string(),
             names: unique(&new.names),
-            parent: parent.map(|parent| parent.id.to_string()).unwrap_or_default(),
+            parent: planned.parent.as_ref().map(|parent| parent.id.to_string()).unwrap_or_default(),
             mount_label: new.mount_label.clone(),
             created: json::now(),
+            location: planned.location,
             ..Layer::default()
         };
-        let size = filled.describe(&mut layer);
-        self.commit_new(&mut guard, &id, &mut filled, &layer, &mut rubbish)?;
-        Ok((layer, size))
+        filled.describe(&mut layer);
+        self.commit_new(guard, &planned.id, filled, &layer, &planned.intent, rubbish)?;
+        Ok(layer)
     }
 
     /// Puts the parts in place and saves the record; on failure takes out again what it put there.
@@ -89,17 +137,18 @@ impl Store {
         id: &LayerId,
         filled: &mut Filled,
         layer: &Layer,
+        intent: &Intent,
         rubbish: &mut Rubbish<'_>,
     ) -> Result<()> {
         // Somebody else's parts under this id are neither overwritten nor, by the recovery of an intent, thrown away.
         let taken = self.gate.shared(&guard.shared())?.exists(id)? || self.tar_split_path(id.as_str()).exists();
         if taken {
             return Err(Error::new(Kind::DuplicateId, "create layer")
-                .at(&self.graph_root)
+                .at(&self.places.graph_root)
                 .detail(format!("there are parts of a layer {id} that no record here knows"))
                 .remedy("choose another id; `lamina gc` collects what nobody uses"));
         }
-        self.say(&Intent::Create { id: id.to_string() })?;
+        self.say(intent)?;
         let placed = self.place(guard, id, filled).and_then(|()| {
             let mut edit = Edit::of(guard.table());
             edit.push(layer.clone());
@@ -112,7 +161,9 @@ impl Store {
             return placed;
         }
         self.flush_names(guard)?;
-        self.said_and_done()?;
+        if placed.is_err() {
+            self.said_and_done()?;
+        }
         placed
     }
 
@@ -127,14 +178,14 @@ impl Store {
         Ok(())
     }
 
-    /// Makes the new name of `layers.json` survive power loss, where that was asked for.
-    pub(super) fn flush_names(&self, guard: &LayersGuard<'_>) -> Result<()> {
-        if self.durability == Durability::Strict { guard.world().flush_directory(&self.layers_home()) } else { Ok(()) }
+    /// Makes the new names of a level's files survive power loss, where that was asked for.
+    pub(super) fn flush_names<L: Level, T: Table>(&self, guard: &WriteGuard<'_, L, T, Kernel>) -> Result<()> {
+        if self.durability == Durability::Strict { guard.flush_names() } else { Ok(()) }
     }
 
     /// Whether the id and the names of a new layer are free.
     fn check_new(&self, table: &LayerTable, id: &LayerId, new: &NewLayer) -> Result<()> {
-        let failed = |kind, detail| Error::new(kind, "create layer").at(&self.graph_root).detail(detail);
+        let failed = |kind, detail| Error::new(kind, "create layer").at(&self.places.graph_root).detail(detail);
         if table.get(id.as_str()).is_some() {
             return Err(failed(Kind::DuplicateId, format!("a layer with id {id} exists"))
                 .remedy("leave the id out to have one made, or delete that layer first"));
@@ -152,27 +203,30 @@ impl Store {
     /// The parent that was asked for: resolved once, when the layer begins.
     fn find_parent(&self, table: &LayerTable, new: &NewLayer) -> Result<Option<LayerRef>> {
         let Some(wanted) = new.parent.as_deref().filter(|parent| !parent.is_empty()) else { return Ok(None) };
-        let parent = table.find(wanted).ok_or_else(|| self.no_parent(wanted))?;
-        self.check_not_container(parent)?;
-        table.layer_ref(parent).map(Some)
+        let below = || self.additional.iter().find_map(|store| store.layers().ok()?.find(wanted).cloned());
+        let parent = table.find(wanted).cloned().or_else(below).ok_or_else(|| self.no_parent(wanted))?;
+        self.check_not_container(&parent)?;
+        self.layer_ref(table, &parent).map(Some)
     }
 
     /// Whether the layer that the content was made on is still there, on the same layers.
     fn check_still_parent(&self, table: &LayerTable, parent: &LayerRef) -> Result<()> {
-        let record = table.get(parent.id.as_str()).ok_or_else(|| self.no_parent(parent.id.as_str()))?;
-        self.check_not_container(record)?;
-        if table.layer_ref(record)? == *parent {
+        let below = || self.additional.iter().find_map(|store| store.layers().ok()?.get(parent.id.as_str()).cloned());
+        let record = table.get(parent.id.as_str()).cloned().or_else(below);
+        let record = record.ok_or_else(|| self.no_parent(parent.id.as_str()))?;
+        self.check_not_container(&record)?;
+        if self.layer_ref(table, &record)? == *parent {
             return Ok(());
         }
         Err(Error::new(Kind::Changed, "create layer")
-            .at(&self.graph_root)
+            .at(&self.places.graph_root)
             .detail(format!("the parent {} was made anew meanwhile", parent.id))
             .remedy("try again"))
     }
 
     fn no_parent(&self, wanted: &str) -> Error {
         Error::new(Kind::ParentUnknown, "create layer")
-            .at(&self.graph_root)
+            .at(&self.places.graph_root)
             .detail(format!("no layer is called {wanted:?}"))
             .remedy("`lamina layers` lists the layers")
     }

@@ -2,8 +2,9 @@
 
 use super::Store;
 use super::intent::Intent;
-use super::layers::{Edit, Layer};
+use super::layers::Layer;
 use super::mounting::Others;
+use super::records::Edit;
 use super::recovery::LayersGuard;
 use super::rubbish::Rubbish;
 use crate::error::{Error, Kind, Result};
@@ -30,20 +31,12 @@ impl Store {
                 .remedy("delete those first"));
         }
         self.check_unused(&layer)?;
-        self.delete_known(&mut guard, &mut key, &[layer], &mut rubbish)
-    }
-
-    /// Deletes every layer; `task` watches as in [`Store::delete_layer`]. Fails with [`Kind::NotSupported`] while there are images or containers on the root.
-    pub fn wipe(&self, key: &mut ThreadKey, task: &Task) -> Result<()> {
-        let mut rubbish = Rubbish::of(self).watched_by(task);
-        let (_graph, mut key) = self.graph.read(key, &self.wait)?;
-        let (mut guard, mut key) = self.write_layers(&mut key, &mut rubbish)?;
-        self.check_layers_only("wipe")?;
-        let layers: Vec<_> = guard.table().iter().cloned().collect();
-        if layers.is_empty() {
-            return Ok(());
+        if self.leased_layers()?.contains(&layer.id) {
+            return Err(Error::new(Kind::Busy, "delete layer")
+                .detail(format!("layer {} is leased by a process that is about to use it", layer.id))
+                .remedy("try again when that is done"));
         }
-        self.delete_known(&mut guard, &mut key, &layers, &mut rubbish)
+        self.delete_known(&mut guard, &mut key, &[layer], &mut rubbish)
     }
 
     fn delete_known(
@@ -56,15 +49,27 @@ impl Store {
         let ids = layers.iter().map(|layer| layer.layer_id()).collect::<Result<Vec<LayerId>>>()?;
         self.unmount_for_deletion(guard, key, &ids, Others::Respected, rubbish)?;
         self.say_if_there_is_room(&Intent::Delete { ids: ids.iter().map(ToString::to_string).collect() })?;
+        self.forget_layers(guard, &ids, rubbish)
+    }
+
+    /// Removes the records of layers that an intent names, then their parts, and says that it is done.
+    pub(super) fn forget_layers(
+        &self,
+        guard: &mut LayersGuard<'_>,
+        ids: &[LayerId],
+        rubbish: &mut Rubbish<'_>,
+    ) -> Result<()> {
         let mut edit = Edit::of(guard.table());
-        for id in &ids {
+        for id in ids {
             edit.remove(id.as_str());
         }
-        let (table, changed) = edit.finish();
-        // A failure may have removed some of the records: the intent stays, and the next writer looks which.
-        guard.save(table, &changed)?;
+        if !edit.is_empty() {
+            let (table, changed) = edit.finish();
+            // A failure may have removed some of the records: the intent stays, and the next writer looks which.
+            guard.save(table, &changed)?;
+        }
         // The records are gone: what fails from here on is garbage, named by the intent for the next writer.
-        for id in &ids {
+        for id in ids {
             self.discard_parts(guard, id, rubbish)?;
         }
         self.flush_names(guard)?;

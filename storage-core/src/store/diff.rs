@@ -113,7 +113,7 @@ impl Store {
         };
         let chain =
             chain_of(table, layer).chain(base.into_iter().flat_map(|base| chain_of(table, base))).cloned().collect();
-        let reference = table.layer_ref(layer)?;
+        let reference = self.layer_ref(table, layer)?;
         let shared = guard.shared();
         let driver = self.gate.shared(&shared)?;
         let against_parent = base.map_or("", |base| base.id.as_str()) == layer.parent;
@@ -124,7 +124,7 @@ impl Store {
         let source = if let Some(split) = split {
             Source::Archive { split, files: driver.own_files(&reference)? }
         } else {
-            let base = base.map(|base| table.layer_ref(base)).transpose()?;
+            let base = base.map(|base| self.layer_ref(table, base)).transpose()?;
             Source::Trees(driver.compare(&reference, base.as_ref())?)
         };
         Ok(Reading { store: self, source, layer: Arc::clone(layer), chain })

@@ -46,9 +46,13 @@ impl Store {
         }
         let deadline = Instant::now() + Duration::from_hours(1);
         let swept = self.gate.sweep(deadline, task)?;
-        let (reclaimed, left) = self.side_places().sweep(deadline, task)?;
-        report.reclaimed = swept.reclaimed + reclaimed;
-        report.left += swept.left + left;
+        report.reclaimed = swept.reclaimed;
+        report.left += swept.left;
+        for places in self.all_side_places() {
+            let (reclaimed, left) = places.sweep(deadline, task)?;
+            report.reclaimed += reclaimed;
+            report.left += left;
+        }
         Ok(report)
     }
 

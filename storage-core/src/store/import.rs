@@ -66,7 +66,7 @@ impl Store {
         };
         if self.durability != Durability::None {
             let root = staged.root()?;
-            rustix::fs::syncfs(&root).os("syncfs", &self.graph_root)?;
+            rustix::fs::syncfs(&root).os("syncfs", &self.places.graph_root)?;
         }
         Ok(Filled { staged, tar_split, ingested })
     }
@@ -96,6 +96,11 @@ impl Store {
 }
 
 impl Filled {
+    /// The size of the uncompressed archive, -1 without one.
+    pub(super) fn size(&self) -> i64 {
+        self.ingested.as_ref().map_or(-1, |ingested| ingested.diff_size)
+    }
+
     /// Writes into `layer` what the archive was; returns the size of the uncompressed archive, -1 without one.
     pub(super) fn describe(&self, layer: &mut Layer) -> i64 {
         let Some(ingested) = &self.ingested else { return -1 };

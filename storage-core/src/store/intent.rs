@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::Store;
-use super::layers::json;
+use super::records::json;
+use super::{ItemKind, Store};
 use crate::error::{Error, Kind, Result};
 use crate::locks::{Flush, Kernel, World};
 
@@ -30,6 +30,23 @@ pub(super) enum Intent {
     Delete {
         /// The layers.
         ids: Vec<String>,
+    },
+    /// The record of an image or a container is about to go, and these layers with it: without the record, and as far as nobody
+    /// uses them, they are to be removed.
+    DeleteWith {
+        /// What owns the layers.
+        owner: ItemKind,
+        /// Its id.
+        id: String,
+        /// The layers.
+        layers: Vec<String>,
+    },
+    /// The layer is made for a container: without a record of the container it is to be removed.
+    CreateFor {
+        /// The container.
+        container: String,
+        /// The layer.
+        layer: String,
     },
     /// The layer's content is being exchanged; once the driver shows the new content, the new record holds.
     Replace {

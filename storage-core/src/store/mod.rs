@@ -14,29 +14,50 @@
 //! | names, metadata, flags, data | | exclusive | | writing the data |
 //! | shutdown | exclusive | exclusive | exclusive | |
 
+mod additional;
 mod apply;
 mod big_data;
+mod containers;
 mod create;
 mod delete;
 mod diff;
+mod digest_lock;
+mod directories;
 mod gc;
+mod images;
 mod import;
 mod intent;
+mod item;
+mod kept;
 pub(crate) mod layers;
+mod lease;
 mod mounting;
 pub(crate) mod mounts;
 mod open;
 mod options;
+mod places;
 mod properties;
+pub(crate) mod records;
 mod recovery;
 mod rubbish;
 mod shutdown;
+mod sight;
+mod sizes;
 mod users;
+mod wipe;
 
+pub use containers::{Container, ContainerTable, NewContainer};
 pub use create::NewLayer;
 pub use diff::DiffOptions;
+pub use digest_lock::DigestLock;
 pub use gc::GcReport;
-pub use layers::{IdMap, Layer, LayerTable, Location};
+pub use images::{Deletion, Image, ImageTable, NewData, NewImage};
+pub use item::{Item, ItemKind};
+pub use layers::{IdMap, Layer, LayerTable};
+pub use lease::Lease;
 pub use mounting::Release;
 pub use open::Store;
 pub use options::{Durability, StoreOptions};
+pub use properties::NameChange;
+pub use records::{Damaged, Location, NameScope, Record, RecordTable};
+pub use sight::{Sight, StoreNumber};

@@ -52,7 +52,7 @@ impl Store {
         let (_graph, mut key) = self.graph.read(key, &self.wait)?;
         let (mut layers, mut key) = self.write_layers(&mut key, &mut rubbish)?;
         let record = layers.table().resolve(wanted, "mount")?.clone();
-        let layer = layers.table().layer_ref(&record)?;
+        let layer = self.layer_ref(layers.table(), &record)?;
         let (mut mounts, _key) = self.write_mounts(&mut layers, &mut key, &mut rubbish)?;
         let mut held = Held { layers: &mut layers, mounts: &mut mounts };
         let path = self.gate.mount_point(&layer.id);
@@ -108,7 +108,9 @@ impl Store {
         let (_graph, mut key) = self.graph.read(key, &self.wait)?;
         let (mut layers, mut key) = self.write_layers(&mut key, &mut rubbish)?;
         let by_path = || self.mounts.snapshot().ok()?.at_path(wanted).map(|mount| mount.id.clone());
-        let id = match layers.table().find(wanted).map(|layer| layer.id.clone()).or_else(by_path) {
+        let by_container = || Some(self.containers.snapshot().ok()?.find(wanted)?.layer.clone());
+        let found = layers.table().find(wanted).map(|layer| layer.id.clone());
+        let id = match found.or_else(by_container).or_else(by_path) {
             Some(id) => LayerId::from_store(&id)?,
             None => layers.table().resolve(wanted, "unmount")?.layer_id()?,
         };

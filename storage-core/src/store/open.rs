@@ -5,22 +5,26 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::layers::{FILES, Layer, LayerTable};
+use super::additional::Additional;
+use super::containers::ContainerTable;
+use super::images::ImageTable;
+use super::layers::{Layer, LayerTable};
 use super::mounts::MountTable;
 use super::options::{Durability, StoreOptions};
+use super::places::Places;
+use super::records::Location;
 use crate::driver::{Gate, Registry, Request};
 use crate::error::{Error, Kind, OsContext, Result};
 use crate::fs::TempDirs;
+use crate::fs::probe::is_remote;
 use crate::lockfile::{Access, LockFile, Wait};
-use crate::locks::level::{Graph, Layers, Mounts};
-use crate::locks::{Flush, Guarded, Kernel, NoRecords, RecordFile, StoreId, ThreadKey};
+use crate::locks::level::{Containers, Graph, Images, Layers, Level, Mounts};
+use crate::locks::{Flush, Guarded, Kernel, NoRecords, RecordFile, Sight, StoreId, Table, ThreadKey, Watched};
 
 /// An open store. It may be shared by threads; each needs a [`ThreadKey`] of its own for what may wait.
 #[derive(Debug)]
 pub struct Store {
-    pub(super) graph_root: PathBuf,
-    pub(super) run_root: PathBuf,
-    pub(super) driver_name: &'static str,
+    pub(super) places: Places,
     driver_options: Vec<String>,
     pub(super) durability: Durability,
     pub(super) wait: Wait,
@@ -28,6 +32,12 @@ pub struct Store {
     pub(super) graph: Guarded<Graph, NoRecords, Kernel>,
     pub(super) layers: Guarded<Layers, LayerTable, Kernel>,
     pub(super) mounts: Guarded<Mounts, MountTable, Kernel>,
+    pub(super) images: Guarded<Images, ImageTable, Kernel>,
+    pub(super) containers: Guarded<Containers, ContainerTable, Kernel>,
+    /// Containers and volatile layers of a transient store on the same root (or, in one, of an ordinary store).
+    pub(super) other_containers: Watched<ContainerTable, Kernel>,
+    pub(super) other_layers: Watched<LayerTable, Kernel>,
+    pub(super) additional: Vec<Additional>,
 }
 
 impl Store {
@@ -45,48 +55,76 @@ impl Store {
         };
         let graph_root = absolute(&options.graph_root, "graph root")?;
         let run_root = absolute(&options.run_root, "run root")?;
+        let image_store = options.image_store.as_deref().map(|path| absolute(path, "image store")).transpose()?;
+        if image_store.as_ref() == Some(&graph_root) {
+            return Err(Error::new(Kind::Usage, "open store")
+                .at(&graph_root)
+                .detail("the image store is the graph root itself")
+                .remedy("leave --image-store out, or give another directory"));
+        }
         let descriptor = registry.settle(&graph_root, &run_root, options.driver.as_deref(), &options.driver_options)?;
         let request = Request::new(&graph_root, &run_root, descriptor.name, &options.driver_options)?;
-        make_root(&graph_root)?;
-        make_root(&run_root)?;
+        let additional = options
+            .additional_stores
+            .iter()
+            .map(|root| Ok(Additional::new(&absolute(root, "additional store")?, descriptor.name)))
+            .collect::<Result<Vec<_>>>()?;
+        let roots = [Some(&graph_root), Some(&run_root), image_store.as_ref()];
+        roots.into_iter().flatten().try_for_each(|root| make_root(root))?;
         let store = StoreId::fresh();
-        let graph_lock = LockFile::new(graph_root.join("storage.lock"), Access::ReadWrite);
-        let graph = Guarded::new(store, Kernel::new(), graph_lock, Vec::new());
+        let sight = |root: &Path| if is_remote(root) { Sight::Delayed } else { Sight::Prompt };
+        let (lasting, running) = (sight(&graph_root), sight(&run_root));
+        let level = Levels { store, wait: &options.wait };
+        let graph = level.of(Kernel::new(), &[graph_root.join("storage.lock")], Vec::new());
         let driver = if request.home.is_dir() {
             (descriptor.open)(&request)?
         } else {
             let _initialising = graph.write(key, &options.wait)?;
             (descriptor.open)(&request)?
         };
-        let layers_home = graph_root.join(format!("{}-layers", descriptor.name));
-        let run_home = run_root.join(format!("{}-layers", descriptor.name));
+        let places =
+            Places { graph_root, run_root, image_store, driver: descriptor.name, transient: options.transient };
         Ok(Store {
             gate: Gate::new(store, driver),
             graph,
-            layers: layers_level(store, &layers_home, &run_home),
-            mounts: mounts_level(store, &run_home),
-            driver_name: descriptor.name,
+            layers: level.layers(&places, lasting),
+            mounts: level.mounts(&places, running),
+            images: level.of(
+                Kernel::with_reserve_in(&places.images(Location::Stable)).seeing(lasting),
+                &places.image_locks(),
+                record_files(places.image_files()),
+            ),
+            containers: level.of(
+                Kernel::with_reserve_in(&places.container_records()).seeing(lasting),
+                &[places.container_records().join("containers.lock")],
+                record_files(places.container_files()),
+            ),
+            other_containers: Watched::new(Kernel::new(), record_files(places.other_container_files())),
+            other_layers: Watched::new(
+                Kernel::new(),
+                record_files(vec![PathBuf::new(), places.other_volatile_layers()]),
+            ),
+            additional,
             driver_options: options.driver_options.clone(),
             durability: options.durability,
             wait: options.wait.clone(),
-            graph_root,
-            run_root,
+            places,
         })
     }
 
     /// The directory of everything that lasts.
     pub fn graph_root(&self) -> &Path {
-        &self.graph_root
+        &self.places.graph_root
     }
 
     /// The directory of what is gone after a reboot.
     pub fn run_root(&self) -> &Path {
-        &self.run_root
+        &self.places.run_root
     }
 
     /// The name of the driver.
     pub fn driver_name(&self) -> &'static str {
-        self.driver_name
+        self.places.driver
     }
 
     /// What the driver can do here.
@@ -97,9 +135,9 @@ impl Store {
     /// Pairs that describe the store and its driver, in the reference's words and order.
     pub fn status(&self) -> Vec<(String, String)> {
         let own = [
-            ("Root", self.graph_root.display().to_string()),
-            ("Run Root", self.run_root.display().to_string()),
-            ("Driver Name", self.driver_name.to_owned()),
+            ("Root", self.places.graph_root.display().to_string()),
+            ("Run Root", self.places.run_root.display().to_string()),
+            ("Driver Name", self.places.driver.to_owned()),
             ("Driver Options", format!("[{}]", self.driver_options.join(" "))),
         ];
         own.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(self.gate.status()).collect()
@@ -130,18 +168,18 @@ impl Store {
     /// Pairs that tell where the layer's parts are. Holds `layers.lock` shared.
     pub fn driver_metadata(&self, key: &mut ThreadKey, wanted: &str) -> Result<Vec<(String, String)>> {
         let (guard, _key) = self.layers.read(key, &self.wait)?;
-        let layer = guard.table().layer_ref(guard.table().resolve(wanted, "describe layer")?)?;
+        let layer = self.layer_ref(guard.table(), guard.table().resolve(wanted, "describe layer")?)?;
         self.gate.shared(&guard.shared())?.metadata(&layer)
     }
 
     /// `GRAPHROOT/<driver>-layers`.
     pub(super) fn layers_home(&self) -> PathBuf {
-        self.graph_root.join(format!("{}-layers", self.driver_name))
+        self.places.layers()
     }
 
     /// `RUNROOT/<driver>-layers`.
     pub(super) fn run_home(&self) -> PathBuf {
-        self.run_root.join(format!("{}-layers", self.driver_name))
+        self.places.run_layers()
     }
 
     /// Staging and trash for what belongs to a layer beside its tree.
@@ -160,20 +198,45 @@ impl Store {
     }
 }
 
-fn layers_level(store: StoreId, home: &Path, run_home: &Path) -> Guarded<Layers, LayerTable, Kernel> {
-    let files = FILES
-        .iter()
-        .zip([Flush::Data, Flush::Nothing])
-        .map(|(name, flush)| RecordFile { path: home.join(name), flush })
-        .collect();
-    let lock = LockFile::new(home.join("layers.lock"), Access::ReadWrite).with_turn(run_home.join("lamina-turn"));
-    Guarded::new(store, Kernel::with_reserve_in(home), lock, files)
+/// What all levels of a store that is being opened have in common.
+struct Levels<'a> {
+    store: StoreId,
+    wait: &'a Wait,
 }
 
-fn mounts_level(store: StoreId, run_home: &Path) -> Guarded<Mounts, MountTable, Kernel> {
-    let file = RecordFile { path: run_home.join("mountpoints.json"), flush: Flush::Nothing };
-    let lock = LockFile::new(run_home.join("mountpoints.lock"), Access::ReadWrite);
-    Guarded::new(store, Kernel::new(), lock, vec![file])
+impl Levels<'_> {
+    fn of<L: Level, T: Table>(
+        &self,
+        world: Kernel,
+        locks: &[PathBuf],
+        files: Vec<RecordFile>,
+    ) -> Guarded<L, T, Kernel> {
+        let locks = locks.iter().map(|path| LockFile::new(path.clone(), Access::ReadWrite)).collect();
+        Guarded::new(self.store, world, locks, files, self.wait.clone())
+    }
+
+    fn layers(&self, places: &Places, sight: Sight) -> Guarded<Layers, LayerTable, Kernel> {
+        let mut locks: Vec<_> =
+            places.layer_locks().into_iter().map(|path| LockFile::new(path, Access::ReadWrite)).collect();
+        if !locks.is_empty() {
+            let first = locks.remove(0).with_turn(places.run_layers().join("lamina-turn"));
+            locks.insert(0, first);
+        }
+        let world = Kernel::with_reserve_in(&places.layers()).seeing(sight);
+        Guarded::new(self.store, world, locks, record_files(places.layer_files()), self.wait.clone())
+    }
+
+    fn mounts(&self, places: &Places, sight: Sight) -> Guarded<Mounts, MountTable, Kernel> {
+        let home = places.run_layers();
+        let file = RecordFile { path: home.join("mountpoints.json"), flush: Flush::Nothing };
+        self.of(Kernel::new().seeing(sight), &[home.join("mountpoints.lock")], vec![file])
+    }
+}
+
+/// Files of records in the order of [`Location`]: the volatile ones are not flushed.
+fn record_files(paths: Vec<PathBuf>) -> Vec<RecordFile> {
+    let flush = |number| if Location::of_file(number) == Location::Volatile { Flush::Nothing } else { Flush::Data };
+    paths.into_iter().enumerate().map(|(number, path)| RecordFile { path, flush: flush(number) }).collect()
 }
 
 fn make_root(path: &Path) -> Result<()> {

@@ -24,6 +24,12 @@ pub struct StoreOptions {
     pub graph_root: PathBuf,
     /// The directory of what is gone after a reboot.
     pub run_root: PathBuf,
+    /// A separate place for images and their layers; it must differ from the graph root.
+    pub image_store: Option<PathBuf>,
+    /// Whether the records of containers and of their layers live in the run root, to be gone after a reboot.
+    pub transient: bool,
+    /// Graph roots whose images and layers can be used and not changed, in the order in which they are asked.
+    pub additional_stores: Vec<PathBuf>,
     /// The driver by name; `None` leaves the choice to the registry.
     pub driver: Option<String>,
     /// Options for drivers, `[driver.]key=value`.

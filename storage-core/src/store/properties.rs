@@ -1,65 +1,114 @@
-//! Names, metadata and flags of a layer: changes of its record alone.
+//! Names, metadata and flags: changes of a record alone, whatever it describes.
+
+use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::Store;
 use super::create::{check_name, unique};
-use super::layers::{Edit, Layer};
-use super::rubbish::Rubbish;
+use super::kept::Kept;
+use super::layers::Layer;
+use super::{Container, Image, Item, ItemKind, Store};
 use crate::error::Result;
-use crate::locks::ThreadKey;
+use crate::locks::{MayTake, ThreadKey};
+
+/// How the names of something are changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameChange {
+    /// It has exactly these names.
+    Set,
+    /// It has these names besides its own.
+    Add,
+    /// It loses these names; one that it hasn't is no error.
+    Remove,
+}
+
+impl NameChange {
+    fn apply(self, own: &[String], names: &[String]) -> Vec<String> {
+        match self {
+            NameChange::Set => unique(names),
+            NameChange::Add => unique(&[names, own].concat()),
+            NameChange::Remove => own.iter().filter(|name| !names.contains(name)).cloned().collect(),
+        }
+    }
+
+    fn operation(self) -> &'static str {
+        match self {
+            NameChange::Set => "set names",
+            NameChange::Add => "add names",
+            NameChange::Remove => "remove names",
+        }
+    }
+}
 
 impl Store {
-    /// Gives the layer called `wanted` exactly `names`, taking them from whoever has them. Holds `layers.lock` exclusively.
-    pub fn set_names(&self, key: &mut ThreadKey, wanted: &str, names: &[String]) -> Result<Layer> {
-        self.change_names(key, wanted, "set names", |_| names.to_vec())
-    }
-
-    /// Adds `names` to those of the layer called `wanted`, taking them from whoever has them. Holds `layers.lock`
-    /// exclusively.
-    pub fn add_names(&self, key: &mut ThreadKey, wanted: &str, names: &[String]) -> Result<Layer> {
-        self.change_names(key, wanted, "add names", |own| names.iter().chain(own).cloned().collect())
-    }
-
-    /// Removes `names` from those of the layer called `wanted`; one that it hasn't is no error. Holds `layers.lock`
-    /// exclusively.
-    pub fn remove_names(&self, key: &mut ThreadKey, wanted: &str, names: &[String]) -> Result<Layer> {
-        self.change_names(key, wanted, "remove names", |own| {
-            own.iter().filter(|name| !names.contains(name)).cloned().collect()
-        })
-    }
-
-    fn change_names(
+    /// Changes the names of what is called `wanted`: a layer, else an image, else a container. A name that is added is taken
+    /// from whoever of the same kind has it. Holds the lock of its kind exclusively.
+    pub fn change_names(
         &self,
         key: &mut ThreadKey,
         wanted: &str,
-        operation: &'static str,
-        change: impl FnOnce(&[String]) -> Vec<String>,
-    ) -> Result<Layer> {
-        self.change(key, wanted, operation, |edit, layer| {
-            let names = unique(&change(&layer.names));
-            for name in &names {
-                if !layer.names.contains(name) {
-                    check_name(name)?;
-                }
-                edit.release_name(name, &layer.id);
+        change: NameChange,
+        names: &[String],
+    ) -> Result<Item> {
+        let kind = self.sight()?.item(wanted, change.operation())?.1.kind();
+        match kind {
+            ItemKind::Layer => self.rename::<Layer>(key, wanted, change, names),
+            ItemKind::Image => {
+                self.pull_up(key, wanted)?;
+                self.rename::<Image>(key, wanted, change, names)
             }
-            edit.update(&layer.id, |layer| layer.names = names);
-            Ok(())
-        })
+            ItemKind::Container => self.rename::<Container>(key, wanted, change, names),
+        }
     }
 
-    /// Replaces the metadata of the layer called `wanted`. Holds `layers.lock` exclusively.
-    pub fn set_metadata(&self, key: &mut ThreadKey, wanted: &str, metadata: &str) -> Result<Layer> {
-        self.change(key, wanted, "set metadata", |edit, layer| {
-            edit.update(&layer.id, |layer| metadata.clone_into(&mut layer.metadata));
+    fn rename<R: Kept>(&self, key: &mut ThreadKey, wanted: &str, change: NameChange, names: &[String]) -> Result<Item>
+    where
+        ThreadKey: MayTake<R::Level>,
+    {
+        let changed = self.change::<R>(key, wanted, change.operation(), |edit, record| {
+            let names = change.apply(record.names(), names);
+            for name in &names {
+                if !record.names().contains(name) {
+                    check_name(name)?;
+                }
+                edit.release_name(name, record.id(), record.location());
+            }
+            edit.update(record.id(), |record| {
+                record.names_mut().clone_from(&names);
+                names.iter().for_each(|name| record.called(name));
+            });
             Ok(())
-        })
+        })?;
+        Ok(R::item(changed))
+    }
+
+    /// Replaces the metadata of what is called `wanted`: a layer, else an image, else a container. Holds the lock of its kind
+    /// exclusively.
+    pub fn set_metadata(&self, key: &mut ThreadKey, wanted: &str, metadata: &str) -> Result<Item> {
+        match self.sight()?.item(wanted, "set metadata")?.1.kind() {
+            ItemKind::Layer => self.describe::<Layer>(key, wanted, metadata),
+            ItemKind::Image => {
+                self.pull_up(key, wanted)?;
+                self.describe::<Image>(key, wanted, metadata)
+            }
+            ItemKind::Container => self.describe::<Container>(key, wanted, metadata),
+        }
+    }
+
+    fn describe<R: Kept>(&self, key: &mut ThreadKey, wanted: &str, metadata: &str) -> Result<Item>
+    where
+        ThreadKey: MayTake<R::Level>,
+    {
+        let changed = self.change::<R>(key, wanted, "set metadata", |edit, record| {
+            edit.update(record.id(), |record| metadata.clone_into(record.metadata_mut()));
+            Ok(())
+        })?;
+        Ok(R::item(changed))
     }
 
     /// Sets a flag of the layer called `wanted`. Holds `layers.lock` exclusively.
-    pub fn set_flag(&self, key: &mut ThreadKey, wanted: &str, flag: &str, value: Value) -> Result<Layer> {
-        self.change(key, wanted, "set flag", |edit, layer| {
+    pub fn set_flag(&self, key: &mut ThreadKey, wanted: &str, flag: &str, value: Value) -> Result<Arc<Layer>> {
+        self.change::<Layer>(key, wanted, "set flag", |edit, layer| {
             edit.update(&layer.id, |layer| {
                 layer.flags.insert(flag.to_owned(), value);
             });
@@ -68,33 +117,12 @@ impl Store {
     }
 
     /// Clears a flag of the layer called `wanted`; one that is not set is no error. Holds `layers.lock` exclusively.
-    pub fn clear_flag(&self, key: &mut ThreadKey, wanted: &str, flag: &str) -> Result<Layer> {
-        self.change(key, wanted, "clear flag", |edit, layer| {
+    pub fn clear_flag(&self, key: &mut ThreadKey, wanted: &str, flag: &str) -> Result<Arc<Layer>> {
+        self.change::<Layer>(key, wanted, "clear flag", |edit, layer| {
             edit.update(&layer.id, |layer| {
                 layer.flags.shift_remove(flag);
             });
             Ok(())
         })
-    }
-
-    /// Resolves `wanted` once, under the lock, changes its record, and saves. Returns the new record.
-    pub(super) fn change(
-        &self,
-        key: &mut ThreadKey,
-        wanted: &str,
-        operation: &'static str,
-        change: impl FnOnce(&mut Edit, &Layer) -> Result<()>,
-    ) -> Result<Layer> {
-        let mut rubbish = Rubbish::of(self);
-        let (mut guard, _key) = self.write_layers(key, &mut rubbish)?;
-        let layer = guard.table().resolve(wanted, operation)?.clone();
-        let mut edit = Edit::of(guard.table());
-        change(&mut edit, &layer)?;
-        if !edit.is_empty() {
-            let (table, changed) = edit.finish();
-            guard.save(table, &changed)?;
-            self.flush_names(&guard)?;
-        }
-        Ok(guard.table().get(&layer.id).map_or_else(|| Layer::clone(&layer), |layer| Layer::clone(layer)))
     }
 }

@@ -3,10 +3,11 @@
 //! Only holders of the exclusive lock come here (readers never repair). What died half-way is known from the intent, from
 //! records marked incomplete (the reference's way), or from a name that two layers have.
 
-use super::Store;
 use super::intent::Intent;
-use super::layers::{Edit, Layer, LayerTable};
+use super::layers::{Layer, LayerTable};
+use super::records::Edit;
 use super::rubbish::Rubbish;
+use super::{ItemKind, Store};
 use crate::error::{Kind, Result};
 use crate::ids::LayerId;
 use crate::locks::level::Layers;
@@ -60,6 +61,23 @@ impl Store {
         match intent {
             Intent::Create { id } => self.discard_or_keep_in_mind(guard, std::slice::from_ref(id), rubbish),
             Intent::Delete { ids } => self.discard_or_keep_in_mind(guard, ids, rubbish),
+            Intent::DeleteWith { owner, id, layers } => {
+                // While it can't be told who uses them the layers stay; `check` names those that nobody does.
+                match self.is_there(*owner, id).and_then(|there| self.unneeded(guard.table(), layers, there)) {
+                    Ok(going) => self.forget_left(guard, &going, layers, rubbish),
+                    Err(error) if error.kind() == Kind::LockMisuse => Err(error),
+                    Err(_) => Ok(()),
+                }
+            }
+            Intent::CreateFor { container, layer } => {
+                let layers = std::slice::from_ref(layer);
+                let made = self.is_there(ItemKind::Container, container);
+                match made.and_then(|made| self.unneeded(guard.table(), layers, made)) {
+                    Ok(going) => self.forget_left(guard, &going, layers, rubbish),
+                    Err(error) if error.kind() == Kind::LockMisuse => Err(error),
+                    Err(_) => Ok(()),
+                }
+            }
             Intent::Replace { id, identity, record } => {
                 let layer_id = LayerId::from_store(id)?;
                 let shown = self.gate.shared(&guard.shared())?.identity(&layer_id);
@@ -78,6 +96,23 @@ impl Store {
                 }
             }
         }
+    }
+
+    /// Removes the records of the layers in `going`, then the parts of all of `layers` that have no record.
+    fn forget_left(
+        &self,
+        guard: &mut LayersGuard<'_>,
+        going: &[String],
+        layers: &[String],
+        rubbish: &mut Rubbish<'_>,
+    ) -> Result<()> {
+        let mut edit = Edit::of(guard.table());
+        going.iter().for_each(|id| edit.remove(id));
+        if !edit.is_empty() {
+            let (table, changed) = edit.finish();
+            guard.save(table, &changed)?;
+        }
+        self.discard_or_keep_in_mind(guard, layers, rubbish)
     }
 
     /// Removes all parts of layers that have no record. What can't be removed is noted for `gc`, and keeps nobody from working

@@ -51,6 +51,8 @@ impl Drop for Rubbish<'_> {
         }
         let deadline = Instant::now() + SWEEP_FOR;
         let _ = self.store.gate.sweep(deadline, task);
-        let _ = self.store.side_places().sweep(deadline, task);
+        for places in self.store.all_side_places() {
+            let _ = places.sweep(deadline, task);
+        }
     }
 }

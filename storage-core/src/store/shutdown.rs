@@ -20,7 +20,7 @@ impl Store {
         let mounted: Vec<String> = self.mounts.snapshot()?.iter().map(|mount| mount.id.clone()).collect();
         if !force && !mounted.is_empty() {
             return Err(Error::new(Kind::LayerUsedByContainer, "shut down")
-                .at(&self.graph_root)
+                .at(&self.places.graph_root)
                 .detail(format!("mounted: {}", mounted.join(" ")))
                 .remedy("unmount them, or use --force"));
         }

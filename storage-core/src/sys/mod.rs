@@ -1,4 +1,5 @@
 //! The system calls that no crate wraps.
 
 pub mod mount_setattr;
+pub mod namespaces;
 pub mod ofd;

@@ -4,7 +4,7 @@ use storage_core::locks::{Guarded, Kernel};
 use storage_core::store::LayerTable;
 
 fn peek(layers: &Guarded<Layers, LayerTable, Kernel>) {
-    let _ = &layers.latest;
+    let _ = &layers.watched;
 }
 
 fn main() {}

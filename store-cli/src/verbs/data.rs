@@ -3,7 +3,7 @@
 use storage_core::Error;
 
 use crate::app::Context;
-use crate::engine;
+use crate::engine::{self, ItemKind};
 use crate::flags::Flag;
 use crate::input::Input;
 use crate::stop::Outcome;
@@ -15,7 +15,7 @@ pub(crate) const SET_FLAGS: &[Flag] = &[Flag::value(&["--file", "-f"], "Read fro
 
 pub(crate) fn list(context: &mut Context) -> Outcome {
     let (store, _key) = engine::open(context)?;
-    let names = store.big_data_names(&context.args[0])?;
+    let names = store.data_names(ItemKind::Layer, &context.args[0])?;
     if context.json() {
         return context.out.json(&(!names.is_empty()).then_some(names));
     }
@@ -24,7 +24,7 @@ pub(crate) fn list(context: &mut Context) -> Outcome {
 
 pub(crate) fn get(context: &mut Context) -> Outcome {
     let (store, _key) = engine::open(context)?;
-    let item = store.big_data(&context.args[0], &context.args[1])?;
+    let item = store.data(ItemKind::Layer, &context.args[0], &context.args[1])?;
     match context.flags.value("--file") {
         Some(file) => Ok(std::fs::write(file, item).map_err(|source| Error::os("write", file, source))?),
         None => context.out.bytes(&item),
@@ -34,5 +34,5 @@ pub(crate) fn get(context: &mut Context) -> Outcome {
 pub(crate) fn set(context: &mut Context) -> Outcome {
     let mut input = Input::open("set layer data", context.flags.value("--file"), &context.cancel)?;
     let (store, mut key) = engine::open(context)?;
-    Ok(store.set_big_data(&mut key, &context.args[0], &context.args[1], &mut input)?)
+    Ok(store.set_data(&mut key, ItemKind::Layer, &context.args[0], &context.args[1], &mut input)?)
 }

@@ -13,7 +13,9 @@ use crate::userns;
 
 pub(crate) const MOUNT_HELP: &str = "\
 Prints the path at which each layer is mounted, and an empty line for one that can't be. Every mount counts: as many
-unmounts end it. An ordinary user runs it inside `lamina unshare`, because a mount ends with its namespace.";
+unmounts end it. A mount ends with its namespace. An ordinary user's stays as long as podman's pause process when that is
+there; else it is made inside `lamina unshare`, and refused outside, because it would end with this command. The vfs driver
+mounts nothing, so nothing is refused.";
 pub(crate) const UNMOUNT_HELP: &str = "\
 Gives back one mount of each layer. With --if-mounted a layer that isn't mounted is an error (the look and the act are
 one: two releases never end three mounts); without it, as with the reference, it is none.";
@@ -78,7 +80,10 @@ fn mount_one(store: &Store, key: &mut ThreadKey, name: &str, options: &MountOpti
     if userns::is_entered_for_this_command() && engine::mounts_in_kernel(store) {
         return Err(Error::new(Kind::NotSupported, "mount layer")
             .detail(format!("the mount of {name:?} would end with this command"))
-            .remedy("run `lamina unshare` first, and mount inside it"));
+            .remedy(
+                "run `lamina unshare` first, and mount inside it; or start podman's pause process (`podman unshare true`), \
+                 whose namespace every command then joins",
+            ));
     }
     store.mount(key, name, options)
 }

@@ -1,7 +1,7 @@
 //! `get-names`, `add-names`, `remove-names`, `set-names`.
 
 use crate::app::Context;
-use crate::engine::{self, Layer, Store, ThreadKey};
+use crate::engine::{self, NameChange};
 use crate::flags::Flag;
 use crate::stop::Outcome;
 
@@ -9,7 +9,7 @@ pub(crate) const FLAGS: &[Flag] = &[Flag::list(&["--name", "-n"], "New name"), s
 
 pub(crate) fn get(context: &mut Context) -> Outcome {
     let (store, _key) = engine::open(context)?;
-    let names = store.lookup(&context.args[0])?.names.clone();
+    let names = store.sight()?.item(&context.args[0], "get names")?.1.names().to_vec();
     if context.json() {
         return context.out.json(&names);
     }
@@ -17,24 +17,22 @@ pub(crate) fn get(context: &mut Context) -> Outcome {
 }
 
 pub(crate) fn add(context: &mut Context) -> Outcome {
-    change(context, Store::add_names)
+    change(context, NameChange::Add)
 }
 
 pub(crate) fn remove(context: &mut Context) -> Outcome {
-    change(context, Store::remove_names)
+    change(context, NameChange::Remove)
 }
 
 pub(crate) fn set(context: &mut Context) -> Outcome {
-    change(context, Store::set_names)
+    change(context, NameChange::Set)
 }
 
-type Changer = fn(&Store, &mut ThreadKey, &str, &[String]) -> storage_core::Result<Layer>;
-
-fn change(context: &mut Context, changer: Changer) -> Outcome {
+fn change(context: &mut Context, change: NameChange) -> Outcome {
     let (store, mut key) = engine::open(context)?;
-    let layer = changer(&store, &mut key, &context.args[0], context.flags.list("--name"))?;
+    let item = store.change_names(&mut key, &context.args[0], change, context.flags.list("--name"))?;
     if context.json() {
-        let names = layer.names;
+        let names = item.names();
         return context.out.json(&(!names.is_empty()).then_some(names));
     }
     Ok(())

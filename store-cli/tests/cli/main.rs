@@ -1,8 +1,10 @@
 //! The command as its users meet it: what it reads, what it prints, how it ends.
 
+mod account;
 mod command_line;
 mod endings;
 mod peer;
+mod podman_user;
 mod refused;
 mod tour;
 mod user;

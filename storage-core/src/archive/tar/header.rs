@@ -97,7 +97,7 @@ impl<'a> Header<'a> {
 }
 
 /// Whether the bytes begin with a header block that has a right checksum.
-pub(crate) fn looks_like_header(head: &[u8]) -> bool {
+pub fn looks_like_header(head: &[u8]) -> bool {
     head.first_chunk::<BLOCK>().is_some_and(|block| Header::checked(block).is_some())
 }
 

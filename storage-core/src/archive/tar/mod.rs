@@ -10,8 +10,8 @@ mod reader;
 mod sparse;
 
 pub use entry::{Entry, EntryKind, Extent, Time};
-pub use header::BLOCK;
-pub(crate) use header::{checksum, looks_like_header};
+pub(crate) use header::checksum;
+pub use header::{BLOCK, looks_like_header};
 pub use reader::Reader;
 
 use crate::error::{Error, Kind};

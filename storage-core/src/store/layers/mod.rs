@@ -1,4 +1,4 @@
-//! The layers' records: their JSON, their table, and changes to it.
+//! The layers' records: what they say, and who stands on whom.
 //!
 //! ```text
 //! GRAPHROOT/<driver>-layers/            0700
@@ -7,12 +7,10 @@
 //!   layers.lock                         0644
 //! ```
 
-mod edit;
-pub(crate) mod json;
 mod record;
 mod table;
 
-pub(crate) use edit::Edit;
-pub use record::{IdMap, Layer, Location};
+pub use record::{IdMap, Layer};
 pub(crate) use table::FILES;
 pub use table::LayerTable;
+pub(crate) use table::layer_ref;

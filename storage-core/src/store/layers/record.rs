@@ -1,27 +1,14 @@
 //! One layer's record, as `layers.json` and `volatile-layers.json` hold it.
 
-use std::fmt;
 use std::sync::Arc;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::json;
 use crate::archive::Compression;
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::ids::LayerId;
-
-/// Which file a record stands in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Location {
-    /// `layers.json`.
-    #[default]
-    Stable = 0,
-    /// `volatile-layers.json`: lost with the machine's power.
-    Volatile = 1,
-}
+use crate::store::records::{Location, NameScope, Record, json_fields, record_accessors};
 
 /// A range of ids and where it is stored: one line of a user-namespace map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -86,11 +73,6 @@ pub struct Layer {
 const INCOMPLETE: &str = "incomplete";
 
 impl Layer {
-    /// Whether the layer is half-made or half-deleted.
-    pub fn is_incomplete(&self) -> bool {
-        self.flags.get(INCOMPLETE).and_then(Value::as_bool).unwrap_or(false)
-    }
-
     /// The checked identifier.
     pub fn layer_id(&self) -> Result<LayerId> {
         LayerId::from_store(&self.id)
@@ -99,14 +81,6 @@ impl Layer {
     /// How the archive was compressed, where this version knows the number.
     pub fn compression(&self) -> Option<Compression> {
         Compression::from_code(self.compression)
-    }
-
-    /// The record as the reference would write it.
-    pub fn to_json(&self) -> Result<String> {
-        match &self.raw {
-            Some(raw) => Ok(raw.to_string()),
-            None => json::to_string(self),
-        }
     }
 
     /// Whether two records say the same of the layer's content: its identity, its parent, its maps, its digests.
@@ -122,96 +96,45 @@ impl Layer {
     }
 }
 
-impl Serialize for Layer {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("id", &self.id)?;
-        entry(&mut map, "names", &self.names, self.names.is_empty())?;
-        entry(&mut map, "parent", &self.parent, self.parent.is_empty())?;
-        entry(&mut map, "metadata", &self.metadata, self.metadata.is_empty())?;
-        entry(&mut map, "mountlabel", &self.mount_label, self.mount_label.is_empty())?;
-        map.serialize_entry("created", if self.created.is_empty() { "0001-01-01T00:00:00Z" } else { &self.created })?;
-        entry(&mut map, "compressed-diff-digest", &self.compressed_digest, self.compressed_digest.is_empty())?;
-        entry(&mut map, "compressed-size", &self.compressed_size, self.compressed_size == 0)?;
-        entry(&mut map, "diff-digest", &self.diff_digest, self.diff_digest.is_empty())?;
-        entry(&mut map, "toc-digest", &self.toc_digest, self.toc_digest.is_empty())?;
-        entry(&mut map, "diff-size", &self.diff_size, self.diff_size == 0)?;
-        entry(&mut map, "compression", &self.compression, self.compression == 0)?;
-        entry(&mut map, "uidset", &self.uids, self.uids.is_empty())?;
-        entry(&mut map, "gidset", &self.gids, self.gids.is_empty())?;
-        let flags = json::sorted(&Value::Object(self.flags.clone()));
-        entry(&mut map, "flags", &flags, self.flags.is_empty())?;
-        entry(&mut map, "uidmap", &self.uid_map, self.uid_map.is_empty())?;
-        entry(&mut map, "gidmap", &self.gid_map, self.gid_map.is_empty())?;
-        entry(&mut map, "big-data-names", &self.big_data_names, self.big_data_names.is_empty())?;
-        for (name, value) in &self.extra {
-            map.serialize_entry(name, value)?;
-        }
-        map.end()
+impl Record for Layer {
+    const ONE: &'static str = "layer";
+    const MANY: &'static str = "layers";
+    const LOADING: &'static str = "load layers";
+    const UNKNOWN: Kind = Kind::LayerUnknown;
+    const NAME_SCOPE: NameScope = NameScope::Level;
+
+    record_accessors!();
+
+    fn is_incomplete(&self) -> bool {
+        self.flags.get(INCOMPLETE).and_then(Value::as_bool).unwrap_or(false)
     }
 }
 
-fn entry<M: SerializeMap, V: Serialize + ?Sized>(
-    map: &mut M,
-    name: &'static str,
-    value: &V,
-    empty: bool,
-) -> std::result::Result<(), M::Error> {
-    if empty { Ok(()) } else { map.serialize_entry(name, value) }
-}
-
-impl<'de> Deserialize<'de> for Layer {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        deserializer.deserialize_map(RecordVisitor)
-    }
-}
-
-struct RecordVisitor;
-
-impl<'de> Visitor<'de> for RecordVisitor {
-    type Value = Layer;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a layer's record")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Layer, A::Error> {
-        let mut layer = Layer::default();
-        while let Some(name) = map.next_key::<String>()? {
-            match name.as_str() {
-                "id" => layer.id = value(&mut map)?,
-                "names" => layer.names = value(&mut map)?,
-                "parent" => layer.parent = value(&mut map)?,
-                "metadata" => layer.metadata = value(&mut map)?,
-                "mountlabel" => layer.mount_label = value(&mut map)?,
-                "created" => layer.created = value(&mut map)?,
-                "compressed-diff-digest" => layer.compressed_digest = value(&mut map)?,
-                "compressed-size" => layer.compressed_size = value(&mut map)?,
-                "diff-digest" => layer.diff_digest = value(&mut map)?,
-                "toc-digest" => layer.toc_digest = value(&mut map)?,
-                "diff-size" => layer.diff_size = value(&mut map)?,
-                "compression" => layer.compression = value(&mut map)?,
-                "uidset" => layer.uids = value(&mut map)?,
-                "gidset" => layer.gids = value(&mut map)?,
-                "flags" => layer.flags = value(&mut map)?,
-                "uidmap" => layer.uid_map = value(&mut map)?,
-                "gidmap" => layer.gid_map = value(&mut map)?,
-                "big-data-names" => layer.big_data_names = value(&mut map)?,
-                _ => layer.extra.push((name, map.next_value()?)),
-            }
-        }
-        Ok(layer)
-    }
-}
-
-/// A value, or its default where the file says `null`.
-fn value<'de, A: MapAccess<'de>, V: Deserialize<'de> + Default>(map: &mut A) -> std::result::Result<V, A::Error> {
-    Ok(map.next_value::<Option<V>>()?.unwrap_or_default())
-}
+json_fields!(Layer, "a layer's record", {
+    "id" => id [always],
+    "names" => names,
+    "parent" => parent,
+    "metadata" => metadata,
+    "mountlabel" => mount_label,
+    "created" => created [time],
+    "compressed-diff-digest" => compressed_digest,
+    "compressed-size" => compressed_size,
+    "diff-digest" => diff_digest,
+    "toc-digest" => toc_digest,
+    "diff-size" => diff_size,
+    "compression" => compression,
+    "uidset" => uids,
+    "gidset" => gids,
+    "flags" => flags [sorted],
+    "uidmap" => uid_map,
+    "gidmap" => gid_map,
+    "big-data-names" => big_data_names,
+});
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::records::json;
 
     #[test]
     fn a_record_of_the_reference_comes_back_byte_for_byte() {

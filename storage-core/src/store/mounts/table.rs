@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Kind, Result};
-use crate::locks::Table;
-use crate::store::layers::json;
+use crate::locks::{RecordBytes, Table};
+use crate::store::records::json;
 
 /// One mounted layer.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -67,8 +67,8 @@ impl MountTable {
 impl Table for MountTable {
     const LOADING: &'static str = "load mount counts";
 
-    fn parse(files: &[Option<Vec<u8>>]) -> Result<Self> {
-        let Some(Some(bytes)) = files.first() else { return Ok(MountTable::default()) };
+    fn parse(files: &[RecordBytes<'_>]) -> Result<Self> {
+        let Some(&RecordBytes { path, bytes: Some(bytes) }) = files.first() else { return Ok(MountTable::default()) };
         if bytes.is_empty() {
             // It is not flushed: a loss of power may leave it so, and then nothing is mounted.
             return Ok(MountTable::default());
@@ -76,7 +76,7 @@ impl Table for MountTable {
         let mut mounts: Vec<MountPoint> = serde_json::from_slice::<Option<_>>(bytes)
             .map_err(|source| {
                 Error::new(Kind::Corrupt, Self::LOADING)
-                    .at("mountpoints.json")
+                    .at(path)
                     .detail(source.to_string())
                     .remedy("unmount the layers by hand, then move the file away")
             })?
@@ -97,7 +97,11 @@ mod tests {
     #[test]
     fn counts_are_written_as_the_reference_writes_them_and_unknown_fields_survive() {
         let text = r#"[{"id":"a","path":"/p/a","count":2,"later":{"x":1}},{"id":"b","path":"","count":1},{"id":"c","path":"/p/c","count":0}]"#;
-        let table = MountTable::parse(&[Some(text.as_bytes().to_vec())]).expect("table");
+        let table = MountTable::parse(&[RecordBytes {
+            path: std::path::Path::new("mountpoints.json"),
+            bytes: Some(text.as_bytes()),
+        }])
+        .expect("table");
         assert_eq!((table.count("a"), table.count("b"), table.count("c")), (2, 0, 0));
         assert_eq!(table.at_path("/p/a").map(|mount| mount.id.as_str()), Some("a"));
         let one_less = table.with_count("a", "/p/a", 1).serialise(0);

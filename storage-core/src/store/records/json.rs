@@ -9,6 +9,9 @@ use time::OffsetDateTime;
 
 use crate::error::{Error, Kind, Result};
 
+/// The time of what was never dated.
+pub(crate) const ZERO_TIME: &str = "0001-01-01T00:00:00Z";
+
 /// `value` in the reference's form.
 pub(crate) fn to_string(value: &impl Serialize) -> Result<String> {
     let plain = serde_json::to_string(value).map_err(|source| Error::new(Kind::Io, "write JSON").because(source))?;

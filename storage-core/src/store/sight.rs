@@ -1,0 +1,143 @@
+//! What is in a store and in its additional stores, at one moment.
+
+use std::sync::Arc;
+
+use super::containers::{Container, ContainerTable};
+use super::images::{Image, ImageTable};
+use super::item::Item;
+use super::layers::{Layer, LayerTable, layer_ref};
+use super::records::{Record, RecordTable};
+use super::{ItemKind, Store};
+use crate::driver::LayerRef;
+use crate::error::{Error, Kind, Result};
+use crate::locks::ThreadKey;
+
+/// Where something was found: 0 is the store itself, 1 its first additional store.
+pub type StoreNumber = usize;
+
+/// All records of a store and of its additional stores.
+#[derive(Clone, Debug)]
+pub struct Sight {
+    /// Layers, those of the store itself first.
+    pub layers: Vec<Arc<LayerTable>>,
+    /// Images, those of the store itself first.
+    pub images: Vec<Arc<ImageTable>>,
+    /// Containers: only the store itself has any.
+    pub containers: Arc<ContainerTable>,
+}
+
+/// Looks through several tables in order.
+fn find<'t, R: Record>(tables: &'t [Arc<RecordTable<R>>], wanted: &str) -> Option<(StoreNumber, &'t Arc<R>)> {
+    tables.iter().enumerate().find_map(|(number, table)| table.find(wanted).map(|record| (number, record)))
+}
+
+fn resolve<'t, R: Record>(
+    tables: &'t [Arc<RecordTable<R>>],
+    wanted: &str,
+    operation: &'static str,
+) -> Result<(StoreNumber, &'t Arc<R>)> {
+    let unknown = || match tables.first() {
+        Some(own) => own.unknown(wanted, operation),
+        None => Error::new(R::UNKNOWN, operation),
+    };
+    find(tables, wanted).ok_or_else(unknown)
+}
+
+impl Sight {
+    /// The layer called `wanted` and the store that has it. Fails with [`Kind::LayerUnknown`].
+    pub fn layer(&self, wanted: &str, operation: &'static str) -> Result<(StoreNumber, &Arc<Layer>)> {
+        resolve(&self.layers, wanted, operation)
+    }
+
+    /// The image called `wanted` and the store that has it. Fails with [`Kind::ImageUnknown`].
+    pub fn image(&self, wanted: &str, operation: &'static str) -> Result<(StoreNumber, &Arc<Image>)> {
+        resolve(&self.images, wanted, operation)
+    }
+
+    /// The container called `wanted`, or whose layer that is. Fails with [`Kind::ContainerUnknown`].
+    pub fn container(&self, wanted: &str, operation: &'static str) -> Result<&Arc<Container>> {
+        self.containers.resolve(wanted, operation)
+    }
+
+    /// What is called `wanted`, and the store that has it: a layer, else an image, else a container. Fails with
+    /// [`Kind::NotAnId`].
+    pub fn item(&self, wanted: &str, operation: &'static str) -> Result<(StoreNumber, Item)> {
+        for kind in [ItemKind::Layer, ItemKind::Image, ItemKind::Container] {
+            if let Ok(found) = self.item_of(kind, wanted, operation) {
+                return Ok(found);
+            }
+        }
+        Err(Error::new(Kind::NotAnId, operation)
+            .detail(format!("no layer, image or container is called {wanted:?}"))
+            .remedy("`lamina layers`, `lamina images` and `lamina containers` list them"))
+    }
+
+    /// What of the kind `kind` is called `wanted`, and the store that has it.
+    pub fn item_of(&self, kind: ItemKind, wanted: &str, operation: &'static str) -> Result<(StoreNumber, Item)> {
+        Ok(match kind {
+            ItemKind::Layer => {
+                let (number, layer) = self.layer(wanted, operation)?;
+                (number, Item::Layer(Arc::clone(layer)))
+            }
+            ItemKind::Image => {
+                let (number, image) = self.image(wanted, operation)?;
+                (number, Item::Image(Arc::clone(image)))
+            }
+            ItemKind::Container => (0, Item::Container(Arc::clone(self.container(wanted, operation)?))),
+        })
+    }
+
+    /// The layer and those below it, in whichever stores they stand.
+    pub fn layer_ref(&self, layer: &Layer) -> Result<LayerRef> {
+        let tables: Vec<&LayerTable> = self.layers.iter().map(|table| &**table).collect();
+        layer_ref(layer, &tables)
+    }
+
+    /// The layer with this id, in whichever store it stands.
+    pub fn layer_by_id(&self, id: &str) -> Option<(StoreNumber, &Arc<Layer>)> {
+        self.layers.iter().enumerate().find_map(|(number, table)| table.get(id).map(|layer| (number, layer)))
+    }
+}
+
+impl Store {
+    /// All records of the store and its additional stores. Takes no lock: each file is one moment, not all together.
+    pub fn sight(&self) -> Result<Sight> {
+        let mut sight = Sight {
+            layers: vec![self.layers()?],
+            images: vec![self.images.snapshot()?],
+            containers: self.containers.snapshot()?,
+        };
+        self.add_additional(&mut sight);
+        Ok(sight)
+    }
+
+    /// All records of the store at one moment. Holds `layers.lock`, `images.lock` and `containers.lock` shared, in order;
+    /// additional stores are read by snapshot.
+    pub fn consistent_sight(&self, key: &mut ThreadKey) -> Result<Sight> {
+        let (layers, mut key) = self.layers.read(key, &self.wait)?;
+        let (images, mut key) = self.images.read(&mut key, &self.wait)?;
+        let (containers, _key) = self.containers.read(&mut key, &self.wait)?;
+        let mut sight = Sight {
+            layers: vec![Arc::clone(layers.table())],
+            images: vec![Arc::clone(images.table())],
+            containers: Arc::clone(containers.table()),
+        };
+        self.add_additional(&mut sight);
+        Ok(sight)
+    }
+
+    fn add_additional(&self, sight: &mut Sight) {
+        for store in &self.additional {
+            sight.layers.push(store.layers().unwrap_or_default());
+            sight.images.push(store.images().unwrap_or_default());
+        }
+    }
+
+    /// A layer of this store and those below it, some of which may stand in additional stores. `own` are the store's own
+    /// layers, as the caller holds them.
+    pub(super) fn layer_ref(&self, own: &LayerTable, layer: &Layer) -> Result<LayerRef> {
+        let others: Vec<_> = self.additional.iter().map(|store| store.layers().unwrap_or_default()).collect();
+        let tables: Vec<&LayerTable> = std::iter::once(own).chain(others.iter().map(|table| &**table)).collect();
+        layer_ref(layer, &tables)
+    }
+}
