@@ -25,6 +25,8 @@ pub(crate) const CASES: &[Case] = &[
     case("loaded::comes_out_by_skopeo_as_it_went_in::vfs", 180, |s| round_trip(s, "vfs")),
     case("loaded::saved_for_the_others::overlay", 180, |s| saved(s, "overlay")),
     case("loaded::saved_for_the_others::vfs", 180, |s| saved(s, "vfs")),
+    case("loaded::what_podman_saved::overlay", 180, |s| saved_by_podman(s, "overlay")),
+    case("loaded::what_podman_saved::vfs", 180, |s| saved_by_podman(s, "vfs")),
 ];
 
 /// The parts of an image's record and its layers' that follow from the image alone.
@@ -244,7 +246,7 @@ fn saved(scratch: &Scratch, driver: &'static str) -> Outcome {
         let layers: Vec<&str> =
             inspected["RootFS"]["Layers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         assert_eq!(written.diff_ids, layers, "the layers of {name}");
-        let source = format!("oci:{}", dir.display());
+        let source = format!("oci:{}:{name}", dir.display());
         let raw = engines.skopeo(&["inspect", "--raw", &source]);
         assert_eq!(
             format!("sha256:{}", archive::sha256(raw.as_bytes())),
@@ -262,11 +264,47 @@ fn saved(scratch: &Scratch, driver: &'static str) -> Outcome {
         other.podman(&["image", "unmount", "localhost/back:1"]);
         other.podman(&["rmi", "--force", id]);
 
-        let tar = engines.join("layout.tar");
-        archive::pack(&dir, &tar, "gnu");
+        let tar = engines.join("saved.tar");
+        engines.save(name, &tar);
         other.podman(&["load", "--quiet", "--input", tar.to_str().expect("a printable path")]);
-        assert_eq!(other.image_ids(), [id], "podman loads the layout as an archive");
+        assert_eq!(text(&other.inspect_image(name), "Id"), id, "podman loads it by its name");
+        fs::remove_file(&tar).expect("remove an archive");
     }
     engines.assert_whole("after Lamina saved");
+    Ok(())
+}
+
+/// Archives of podman's, of one image and of several, go in as they are.
+fn saved_by_podman(scratch: &Scratch, driver: &'static str) -> Outcome {
+    let engines = Engines::new(scratch, driver)?;
+    let file = images::image(&engines, Content::Small, Form::Gzip)?;
+    let other = engines.beside("other", "overlay");
+    other.copy(&images::transport(&file, Form::Gzip), &other.reference(NAME));
+    images::change(&other, NAME, "localhost/child:1", |dir| archive::put(dir, "on-top", "x"));
+    other.podman(&["tag", "localhost/child:1", "registry.example:5000/some/child:second"]);
+    let named = |engines: &Engines| {
+        let all = engines.podman(&["images", "--no-trunc", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}"]);
+        let mut lines: Vec<String> = all.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let all = [NAME, "localhost/child:1", "registry.example:5000/some/child:second"];
+    let forms: [(&str, &[&str]); 2] = [
+        ("docker-archive", &["--format", "docker-archive", "--multi-image-archive"]),
+        ("oci-archive", &["--format", "oci-archive"]),
+    ];
+    for (name, options) in forms {
+        let out = engines.join(&format!("{name}.saved"));
+        let wanted = if name == "docker-archive" { &all[..] } else { &all[..1] };
+        let path = out.to_str().expect("a printable path");
+        other.podman(&[&["save", "--quiet"], options, &["--output", path], wanted].concat());
+        engines.load_all(&out);
+        let expected: Vec<String> =
+            named(&other).into_iter().filter(|line| wanted.iter().any(|name| line.ends_with(name))).collect();
+        assert_eq!(named(&engines), expected, "{name}: names and ids are those of where it comes from");
+        engines.assert_whole("after Lamina loaded what podman saved");
+        engines.podman(&["rmi", "--all", "--force"]);
+        assert_eq!(engines.store.ids(), Vec::<String>::new(), "{name}: podman removed it");
+    }
     Ok(())
 }

@@ -136,13 +136,26 @@ impl Engines {
         id
     }
 
-    /// Writes an image of this store to an OCI layout by the command under test, or skopeo as above.
+    /// Loads every image of a file with the names that they have there, by the command under test, or podman as above.
     #[track_caller]
-    pub fn save(&self, image: &str, layout: &Path) {
+    pub fn load_all(&self, path: &Path) {
+        let path = path.to_str().expect("a printable path");
         if self.store.is_peer() {
-            self.copy(&self.reference(image), &format!("oci:{}", layout.display()));
+            self.podman(&["load", "--quiet", "--input", path]);
         } else {
-            self.store.ok(&["save", image, layout.to_str().expect("a printable path")]);
+            self.store.ok(&["load", path]);
+        }
+    }
+
+    /// Writes an image of this store to an OCI layout, or to an archive of one if the path ends in `.tar`, by the command
+    /// under test, or skopeo as above.
+    #[track_caller]
+    pub fn save(&self, image: &str, path: &Path) {
+        let kind = if path.extension().is_some_and(|end| end == "tar") { "oci-archive" } else { "oci" };
+        if self.store.is_peer() {
+            self.copy(&self.reference(image), &format!("{kind}:{}:{image}", path.display()));
+        } else {
+            self.store.ok(&["save", image, path.to_str().expect("a printable path")]);
         }
     }
 
