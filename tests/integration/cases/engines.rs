@@ -32,7 +32,7 @@ fn top_layer(store: &Store, image: &str) -> String {
 
 #[track_caller]
 fn assert_refused(ended: &Ended, because: &str) {
-    assert_eq!(ended.output.status.code(), Some(1), "it is refused: {}", ended.describe());
+    assert!(!ended.output.status.success(), "it is refused: {}", ended.describe());
     assert!(ended.stderr().contains(because), "the reason is {because:?}: {}", ended.describe());
 }
 
@@ -54,7 +54,7 @@ fn refused(scratch: &Scratch, driver: &'static str) -> Outcome {
         ("delete-layer", "layer not known"),
     ] {
         let ended = ours.run(&[verb, "nothing-of-that-name"]);
-        assert_eq!(ended.output.status.code(), Some(1), "{verb}: {}", ended.describe());
+        assert!(!ended.output.status.success(), "{verb}: {}", ended.describe());
         let known = [words, "identifier is not a"].iter().any(|words| ended.stderr().contains(words));
         assert!(known, "{verb} says that it isn't there: {}", ended.describe());
     }
