@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkGroup, Criterion, measurement::WallTime};
 use integration::archive;
 use integration::scratch::RunDir;
-use storage_core::driver::{MountOptions, Registry};
+use storage_core::driver::{MountOptions, Registry, Roots};
 use storage_core::locks::ThreadKey;
 use storage_core::store::{DiffOptions, Durability, NewLayer, Release, Store, StoreOptions};
 use storage_core::{LayerId, Task};
@@ -183,7 +183,7 @@ pub fn registry() -> Registry {
 
 /// The names of the drivers that work below a directory.
 pub fn drivers(dir: &Path) -> Vec<&'static str> {
-    let survey = registry().survey(&dir.join("root"), &dir.join("run"), &[]).expect("survey the drivers");
+    let survey = registry().survey(&Roots::new(dir.join("root"), dir.join("run")), &[]).expect("survey the drivers");
     survey.iter().filter(|candidate| candidate.survey.usable).map(|candidate| candidate.descriptor.name).collect()
 }
 

@@ -8,9 +8,11 @@
 //! `config` and `idmap`; `fs`; `sys`; `error` and `ids`. A driver crate sees what stands below `locks`' state: never `store`.
 
 pub mod archive;
+pub mod config;
 pub mod driver;
 pub mod error;
 pub mod fs;
+pub mod idmap;
 pub mod ids;
 pub mod lockfile;
 pub mod locks;

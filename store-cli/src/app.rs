@@ -109,10 +109,12 @@ fn read_verb(verb: &'static Verb, called: &str, rest: &[String], mut parsed: Par
 
 /// Enters the namespaces that the verb needs, listens to signals where its work is long, and does it.
 fn act(plan: Plan, caught: &mut Caught) -> Outcome {
-    let globals = Globals::from_parsed(&plan.parsed)?;
+    let globals = Globals::from_parsed(&plan.parsed, plan.verb.configured)?;
     if globals.unshare && plan.verb.namespace != Namespace::None {
         userns::enter(&globals)?;
     }
+    // Only now: entering runs this program again.
+    globals.configuration.warnings.iter().for_each(|warning| complain(format_args!("warning: {warning}")));
     if plan.verb.namespace == Namespace::PrivateMounts {
         // Without it the mounts can be seen by others while they are there, and nothing else changes.
         if let Err(error) = userns::private_mounts() {
@@ -128,6 +130,8 @@ fn act(plan: Plan, caught: &mut Caught) -> Outcome {
         complain(format_args!("debug: Run Root: {}", globals.run_root.display()));
         complain(format_args!("debug: Driver Name: {}", globals.driver.as_deref().unwrap_or_default()));
         complain(format_args!("debug: Driver Options: {:?}", globals.driver_options));
+        let read: Vec<_> = globals.configuration.files.iter().map(|file| file.display().to_string()).collect();
+        complain(format_args!("debug: Configuration: {}", read.join(" ")));
     }
     let args = plan.parsed.args.clone();
     let mut context = Context { globals, flags: plan.parsed, args, out: Output::new(), cancel };

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
-use storage_core::driver::{Capability, Registry};
+use storage_core::driver::{Candidate, Capability, Registry, Roots};
 use storage_core::lockfile::{LockWait, Wait};
 use storage_core::store::StoreOptions;
 use storage_core::{Result, archive};
@@ -29,9 +29,41 @@ pub(crate) fn registry() -> Result<Registry> {
 
 /// Opens the store that the flags name, with the key of this thread.
 pub(crate) fn open(context: &Context) -> Result<(Store, ThreadKey)> {
+    context.globals.configuration.check_supported()?;
+    let registry = registry()?;
+    let options = StoreOptions { driver: wanted_driver(&context.globals, &registry)?, ..options(&context.globals) };
     let mut key = ThreadKey::take()?;
-    let store = Store::open(&options(&context.globals), &registry()?, &mut key)?;
+    let store = Store::open(&options, &registry, &mut key)?;
     Ok((store, key))
+}
+
+/// The driver to open the store with: the one that is named, else the first of the configured list that works on a root
+/// which has none yet. None leaves the choice to the registry.
+pub(crate) fn wanted_driver(globals: &Globals, registry: &Registry) -> Result<Option<String>> {
+    let list = &globals.configuration.driver_priority;
+    if globals.driver.is_some() || list.is_empty() {
+        return Ok(globals.driver.clone());
+    }
+    let candidates = registry.survey(&roots(globals), &globals.driver_options)?;
+    Ok(first_of(list, &candidates))
+}
+
+fn first_of(list: &[String], candidates: &[Candidate]) -> Option<String> {
+    if candidates.iter().any(|each| each.prior) {
+        return None;
+    }
+    let usable = |name: &&String| candidates.iter().any(|each| each.descriptor.name == *name && each.survey.usable);
+    list.iter().find(usable).cloned()
+}
+
+/// The places that the flags and the configuration name.
+pub(crate) fn roots(globals: &Globals) -> Roots {
+    Roots {
+        graph: globals.graph_root.clone(),
+        run: globals.run_root.clone(),
+        image: globals.image_store.clone(),
+        additional: globals.additional_image_stores().to_vec(),
+    }
 }
 
 /// What the flags mean to the store.
@@ -42,9 +74,9 @@ pub(crate) fn options(globals: &Globals) -> StoreOptions {
         driver: globals.driver.clone(),
         driver_options: globals.driver_options.clone(),
         durability: globals.durability,
-        image_store: None,
-        transient: false,
-        additional_stores: Vec::new(),
+        image_store: globals.image_store.clone(),
+        transient: globals.transient,
+        additional_stores: globals.additional_image_stores().to_vec(),
         wait: globals.lock_timeout.map_or_else(Wait::forever, Wait::at_most).noticing(PATIENCE, Arc::new(tell_of)),
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use storage_core::Result;
+use storage_core::config::{Configuration, Given, LayerSync};
 
 use crate::engine::Durability;
 use crate::flags::{Flag, Parsed};
@@ -14,15 +15,15 @@ use crate::stop::usage;
 pub(crate) const FLAGS: &[Flag] = &[
     Flag::switch(&["--debug", "-D"], "Print debugging information"),
     Flag::value(&["--durability"], "What survives a power loss: none, layer or strict (default layer)"),
-    Flag::value(&["--graph", "-g"], "Root of the storage tree"),
-    Flag::value(&["--image-store"], "Separate store for images").later("image store"),
+    Flag::value(&["--graph", "-g"], "Root of the storage tree (see `lamina config`)"),
+    Flag::value(&["--image-store"], "Separate store for images"),
     Flag::value(&["--lock-timeout"], "Give up waiting for a lock after this time (default: wait, and say so)"),
     Flag::switch(&["--no-progress"], "Never show progress"),
     Flag::switch(&["--progress"], "Show progress even when it goes to a file"),
-    Flag::value(&["--run", "-R"], "Root of the runtime state tree"),
+    Flag::value(&["--run", "-R"], "Root of the runtime state tree (see `lamina config`)"),
     Flag::value(&["--storage-driver", "-s"], "Storage driver to use ($STORAGE_DRIVER)"),
     Flag::list(&["--storage-opt"], "Set storage driver options ($STORAGE_OPTS)"),
-    Flag::switch(&["--transient-store"], "Keep records in the run root").later("transient store"),
+    Flag::switch(&["--transient-store"], "Keep records in the run root"),
     Flag::switch(&["--unshare", "-U"], "Enter a user namespace when not root (default true)"),
 ];
 
@@ -37,13 +38,26 @@ pub(crate) enum ShowProgress {
     Never,
 }
 
-/// What the global flags, the environment and the defaults come to.
+/// Whether a verb needs to know what files configure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Configured {
+    /// It does: it works on the store that is configured.
+    Yes,
+    /// It doesn't, and works when a file is broken.
+    No,
+}
+
+/// What the global flags, configuration files, the environment and the defaults come to.
 #[derive(Clone, Debug)]
 pub(crate) struct Globals {
     pub(crate) graph_root: PathBuf,
     pub(crate) run_root: PathBuf,
+    pub(crate) image_store: Option<PathBuf>,
+    pub(crate) transient: bool,
     pub(crate) driver: Option<String>,
     pub(crate) driver_options: Vec<String>,
+    /// The rest of what is configured; what stands above counts where both have it.
+    pub(crate) configuration: Configuration,
     pub(crate) durability: Durability,
     pub(crate) lock_timeout: Option<Duration>,
     pub(crate) progress: ShowProgress,
@@ -52,22 +66,18 @@ pub(crate) struct Globals {
 }
 
 impl Globals {
-    /// Turns flags into meaning. The environment counts where a flag is missing.
-    pub(crate) fn from_parsed(parsed: &Parsed) -> Result<Self> {
-        let environment = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let driver = parsed.value("--storage-driver").map(str::to_owned).or_else(|| environment("STORAGE_DRIVER"));
-        let mut driver_options: Vec<String> = parsed.list("--storage-opt").to_vec();
-        if driver_options.is_empty() {
-            let options = environment("STORAGE_OPTS").unwrap_or_default();
-            driver_options = options.split(',').filter(|option| !option.is_empty()).map(str::to_owned).collect();
-        }
-        let defaults = roots::default_roots();
+    /// Turns flags into meaning. Files and the environment count where flags are missing.
+    pub(crate) fn from_parsed(parsed: &Parsed, configured: Configured) -> Result<Self> {
+        let configuration = configuration(parsed, configured)?;
+        let image_store = parsed.value("--image-store").map(roots::absolute).transpose()?;
         Ok(Globals {
-            graph_root: parsed.value("--graph").map_or(Ok(defaults.graph), roots::absolute)?,
-            run_root: parsed.value("--run").map_or(Ok(defaults.run), roots::absolute)?,
-            driver,
-            driver_options,
-            durability: durability(parsed.value("--durability"))?,
+            graph_root: configuration.graph_root.clone(),
+            run_root: configuration.run_root.clone(),
+            image_store: image_store.or_else(|| configuration.image_store.clone()),
+            transient: parsed.on("--transient-store") || configuration.transient,
+            driver: configuration.driver.clone(),
+            driver_options: configuration.driver_options.clone(),
+            durability: durability(parsed.value("--durability"), configuration.sync)?,
             lock_timeout: parsed.value("--lock-timeout").map(duration).transpose()?,
             progress: match (parsed.on("--no-progress"), parsed.on("--progress")) {
                 (true, _) => ShowProgress::Never,
@@ -76,13 +86,42 @@ impl Globals {
             },
             debug: parsed.on("--debug"),
             unshare: parsed.value("--unshare") != Some("false"),
+            configuration,
         })
+    }
+
+    /// Stores with images that may only be read.
+    pub(crate) fn additional_image_stores(&self) -> &[PathBuf] {
+        &self.configuration.additional_image_stores
     }
 }
 
-fn durability(word: Option<&str>) -> Result<Durability> {
+/// What flags, files, variables and defaults come to. The rule is the reference's: when one of the flags for roots, driver
+/// and options is given, files say no more than where roots are that weren't given.
+pub(crate) fn configuration(parsed: &Parsed, configured: Configured) -> Result<Configuration> {
+    let environment = roots::environment();
+    let mut given = Given {
+        graph_root: parsed.value("--graph").map(roots::absolute).transpose()?,
+        run_root: parsed.value("--run").map(roots::absolute).transpose()?,
+        driver: parsed.value("--storage-driver").map(str::to_owned),
+        driver_options: parsed.list("--storage-opt").to_vec(),
+    };
+    if configured == Configured::No {
+        let defaults = environment.default_roots();
+        given.graph_root.get_or_insert(defaults.graph);
+        given.run_root.get_or_insert(defaults.run);
+    }
+    Configuration::load_given(&environment, given)
+}
+
+/// What the flag says, else what is configured as `sync` of the driver.
+fn durability(word: Option<&str>, sync: Option<LayerSync>) -> Result<Durability> {
     match word {
-        None | Some("layer") => Ok(Durability::Layer),
+        None => Ok(match sync {
+            Some(LayerSync::None) => Durability::None,
+            Some(LayerSync::Filesystem) | None => Durability::Layer,
+        }),
+        Some("layer") => Ok(Durability::Layer),
         Some("none") => Ok(Durability::None),
         Some("strict") => Ok(Durability::Strict),
         Some(other) => {
@@ -123,6 +162,18 @@ pub(crate) fn duration(text: &str) -> Result<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_flag_for_durability_counts_before_what_is_configured() {
+        for (word, sync, durability) in [
+            (None, None, Durability::Layer),
+            (None, Some(LayerSync::Filesystem), Durability::Layer),
+            (None, Some(LayerSync::None), Durability::None),
+            (Some("strict"), Some(LayerSync::None), Durability::Strict),
+        ] {
+            assert_eq!(super::durability(word, sync).expect("known words"), durability, "{word:?} {sync:?}");
+        }
+    }
 
     #[test]
     fn time_spans_are_read_as_go_writes_them() {

@@ -24,6 +24,8 @@ pub(crate) fn overview() -> String {
     }
     text.push_str("\nOptions (before or after the command):\n\n");
     text.push_str(&flags(globals::FLAGS));
+    text.push_str("\nWithout -g, -R, -s and --storage-opt, roots, driver and options are those of storage.conf and the environment\n");
+    text.push_str("(`lamina config` shows them). With one of these flags, files say no more than where a root is that wasn't given.\n");
     text.push_str("\n`lamina COMMAND --help` tells more about one. Exit codes: 0 done, 1 no or not understood, 125 unknown flag,\n");
     text.push_str("130 and 143 stopped by a signal, else the number of what went wrong (`lamina help exit-codes`).\n");
     text

@@ -4,12 +4,14 @@
 //! `link` files of the layers that the records know as its ancestors. A layer that was made from a template stands on
 //! one more that the records don't know; that one is found by `l/`, whose links are untrusted. Where `l/` agrees with the
 //! records, which takes one call instead of five to see, the files are not read.
+//!
+//! A short name belongs to the home of the layer that it means, whichever home the `lower` file stands in.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
-use storage_core::driver::LayerRef;
+use storage_core::driver::{self, Ancestor, Homes, LayerRef};
 use storage_core::error::{Error, Kind, OsContext, Result};
 use storage_core::ids::LayerId;
 use storage_core::mount::MAX_LOWERS;
@@ -22,13 +24,13 @@ use crate::part::Part;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Step {
     pub(crate) link: LinkName,
-    pub(crate) id: LayerId,
+    pub(crate) layer: Ancestor,
 }
 
 /// What `layer` stands on, the nearest first. A file that says less than the records do (a power loss may have emptied it)
 /// is [`Kind::Corrupt`]: the layer would be shown without what is below it.
-pub(crate) fn lowers(home: &Home, layer: &LayerRef) -> Result<Vec<Step>> {
-    let path = home.layer(&layer.id);
+pub(crate) fn lowers(homes: &Homes<Home>, layer: &LayerRef) -> Result<Vec<Step>> {
+    let path = homes.of(layer.home)?.layer(&layer.id);
     let Some(links) = read_lower_file(&path)? else {
         return no_lower_file(&path, layer);
     };
@@ -37,14 +39,14 @@ pub(crate) fn lowers(home: &Home, layer: &LayerRef) -> Result<Vec<Step>> {
             .at(path)
             .detail(format!("max depth exceeded: {} layers below, the kernel stacks {MAX_LOWERS}", links.len())));
     }
-    let mut finder = Finder { home, ancestors: &layer.ancestors, looked_at: 0, known: HashMap::new() };
+    let mut finder = Finder { homes, ancestors: &layer.ancestors, looked_at: 0, known: HashMap::new() };
     let mut steps = Vec::new();
     for (index, link) in links.into_iter().enumerate() {
-        let id = match layer.ancestors.get(index).filter(|id| leads_to(home, &link, id)) {
-            Some(id) => id.clone(),
+        let layer = match layer.ancestors.get(index).filter(|ancestor| leads_to(homes, &link, ancestor)) {
+            Some(ancestor) => ancestor.clone(),
             None => finder.find(&link)?,
         };
-        steps.push(Step { link, id });
+        steps.push(Step { link, layer });
     }
     if steps.is_empty() || !ends_with(&steps, &layer.ancestors) {
         return Err(Error::new(Kind::Corrupt, "read lower directories")
@@ -61,9 +63,9 @@ pub(crate) fn lowers(home: &Home, layer: &LayerRef) -> Result<Vec<Step>> {
 }
 
 /// Whether the chain ends with what the records know; a copy of a template stands on one more in front of it.
-fn ends_with(steps: &[Step], ancestors: &[LayerId]) -> bool {
+fn ends_with(steps: &[Step], ancestors: &[Ancestor]) -> bool {
     let extra = steps.len().checked_sub(ancestors.len());
-    extra.is_some_and(|extra| steps[extra..].iter().map(|step| &step.id).eq(ancestors))
+    extra.is_some_and(|extra| steps[extra..].iter().map(|step| &step.layer).eq(ancestors))
 }
 
 fn no_lower_file(path: &Path, layer: &LayerRef) -> Result<Vec<Step>> {
@@ -80,32 +82,45 @@ fn no_lower_file(path: &Path, layer: &LayerRef) -> Result<Vec<Step>> {
 
 /// Looks up short names. `link` files are read in the order of the chain, so each is read once.
 struct Finder<'a> {
-    home: &'a Home,
-    ancestors: &'a [LayerId],
+    homes: &'a Homes<Home>,
+    ancestors: &'a [Ancestor],
     looked_at: usize,
-    known: HashMap<LinkName, LayerId>,
+    known: HashMap<LinkName, Ancestor>,
 }
 
 impl Finder<'_> {
-    fn find(&mut self, link: &LinkName) -> Result<LayerId> {
+    fn find(&mut self, link: &LinkName) -> Result<Ancestor> {
         while !self.known.contains_key(link)
             && let Some(ancestor) = self.ancestors.get(self.looked_at)
         {
             self.looked_at += 1;
-            if let Some(own) = read_link_file(&self.home.layer(ancestor))? {
-                self.known.insert(own, ancestor.clone());
+            if let Some(own) = read_link_file(&self.homes.of(ancestor.home)?.layer(&ancestor.id))? {
+                // What stands nearer was made later, by one who knew of the other.
+                self.known.entry(own).or_insert_with(|| ancestor.clone());
             }
         }
         match self.known.get(link) {
-            Some(id) => Ok(id.clone()),
-            None => owner_by_link(self.home, link),
+            Some(ancestor) => Ok(ancestor.clone()),
+            None => self.owner(link),
         }
+    }
+
+    /// The layer that a link means in the first home that has one.
+    fn owner(&self, link: &LinkName) -> Result<Ancestor> {
+        for (place, home) in self.homes.all() {
+            match owner_by_link(home, link) {
+                Err(error) if error.kind() == Kind::NotFound => {}
+                found => return found.map(|id| Ancestor { id, home: place }),
+            }
+        }
+        owner_by_link(self.homes.own(), link).map(|id| Ancestor { id, home: driver::Home::Own })
     }
 }
 
 /// Whether `l/LINK` points to the layer.
-fn leads_to(home: &Home, link: &LinkName, id: &LayerId) -> bool {
-    std::fs::read_link(home.links().join(link.as_str())).is_ok_and(|target| target == target_of(id))
+fn leads_to(homes: &Homes<Home>, link: &LinkName, layer: &Ancestor) -> bool {
+    let Ok(home) = homes.of(layer.home) else { return false };
+    std::fs::read_link(home.links().join(link.as_str())).is_ok_and(|target| target == target_of(&layer.id))
 }
 
 /// The layer that `l/LINK` points to.
@@ -123,24 +138,25 @@ pub(crate) fn owner_by_link(home: &Home, link: &LinkName) -> Result<LayerId> {
 /// The layers of several chains, each pinned once.
 #[derive(Debug, Default)]
 pub(crate) struct Parts {
-    known: BTreeMap<LayerId, Arc<Part>>,
+    known: BTreeMap<Ancestor, Arc<Part>>,
 }
 
 impl Parts {
-    fn part(&mut self, home: &Home, id: &LayerId) -> Result<Arc<Part>> {
-        if let Some(part) = self.known.get(id) {
+    fn part(&mut self, homes: &Homes<Home>, layer: &Ancestor) -> Result<Arc<Part>> {
+        if let Some(part) = self.known.get(layer) {
             return Ok(Arc::clone(part));
         }
-        let part = Part::open(home, id)?;
-        self.known.insert(id.clone(), Arc::clone(&part));
+        let part = Part::open(homes, &layer.id, layer.home)?;
+        self.known.insert(layer.clone(), Arc::clone(&part));
         Ok(part)
     }
 
     /// The layer and what it stands on, pinned, the topmost first.
-    pub(crate) fn chain(&mut self, home: &Home, layer: &LayerRef) -> Result<Vec<Arc<Part>>> {
-        let mut chain = vec![self.part(home, &layer.id)?];
-        for step in lowers(home, layer)? {
-            chain.push(self.part(home, &step.id)?);
+    pub(crate) fn chain(&mut self, homes: &Homes<Home>, layer: &LayerRef) -> Result<Vec<Arc<Part>>> {
+        let top = Ancestor { id: layer.id.clone(), home: layer.home };
+        let mut chain = vec![self.part(homes, &top)?];
+        for step in lowers(homes, layer)? {
+            chain.push(self.part(homes, &step.layer)?);
         }
         Ok(chain)
     }

@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::FileType;
-use storage_core::archive::{self, Change, ChangeKind};
-use storage_core::driver::{Comparison, LayerRef, Pin, pack_changes, size_of_changes};
+use storage_core::archive::{self, Change, ChangeKind, Tree};
+use storage_core::driver::{Comparison, Homes, LayerRef, OwnerMaps, Pin, pack_changes, size_of_changes};
 use storage_core::error::{OsContext, Result};
 use storage_core::fs::{Ladder, entries, xattr};
 use storage_core::mount::read_only_clone;
@@ -39,15 +39,22 @@ pub(crate) struct Compared {
     own: Option<OwnedFd>,
     new: OwnedFd,
     old: Option<OwnedFd>,
+    maps: OwnerMaps,
     pins: Vec<Box<dyn Pin>>,
 }
 
 impl Compared {
-    pub(crate) fn new(home: &Home, layer: &LayerRef, base: Option<&LayerRef>, way: Way) -> Result<Self> {
+    pub(crate) fn new(
+        homes: &Homes<Home>,
+        layer: &LayerRef,
+        base: Option<&LayerRef>,
+        maps: &OwnerMaps,
+        way: Way,
+    ) -> Result<Self> {
         let mut parts = Parts::default();
-        let chain = parts.chain(home, layer)?;
-        let below = base.map(|base| parts.chain(home, base)).transpose()?;
-        let path = home.diff(&layer.id);
+        let chain = parts.chain(homes, layer)?;
+        let below = base.map(|base| parts.chain(homes, base)).transpose()?;
+        let path = homes.of(layer.home)?.diff(&layer.id);
         let own = match (&below, chain.first()) {
             (Some(below), Some(top)) if is_just_below(&chain, below) && top.is_single() => {
                 Some(read_only_clone(&path, Some(top.diff_id()), way.features)?)
@@ -55,24 +62,28 @@ impl Compared {
             _ => None,
         };
         let mut pins = pins(&parts, &chain)?;
-        let new = stack(home, &chain, way, &mut pins)?;
-        let old = below.as_deref().map(|below| stack(home, below, way, &mut pins)).transpose()?;
-        Ok(Compared { path, own, new, old, pins })
+        let new = stack(homes, &chain, way, &mut pins)?;
+        let old = below.as_deref().map(|below| stack(homes, below, way, &mut pins)).transpose()?;
+        Ok(Compared { path, own, new, old, maps: maps.clone(), pins })
     }
 
-    fn views(&self) -> (BorrowedFd<'_>, Option<BorrowedFd<'_>>) {
-        (self.new.as_fd(), self.old.as_ref().map(AsFd::as_fd))
+    fn tree(&self) -> Tree<'_> {
+        Tree { root: self.new.as_fd(), maps: &self.maps.layer }
+    }
+
+    fn trees(&self) -> (Tree<'_>, Option<Tree<'_>>) {
+        (self.tree(), self.old.as_ref().map(|old| Tree { root: old.as_fd(), maps: &self.maps.base }))
     }
 }
 
 /// Whether `below` is all that the first of `chain` stands on.
 fn is_just_below(chain: &[Arc<Part>], below: &[Arc<Part>]) -> bool {
-    chain[1..].iter().map(|part| &part.id).eq(below.iter().map(|part| &part.id))
+    chain[1..].iter().map(|part| &part.layer).eq(below.iter().map(|part| &part.layer))
 }
 
 impl Comparison for Compared {
     fn changes(&self, task: &Task, each: &mut dyn FnMut(Change) -> Result<()>) -> Result<()> {
-        let (new, old) = self.views();
+        let (new, old) = self.trees();
         match &self.own {
             Some(own) if !is_marked(own.as_fd(), OsStr::new("."), &self.path)? => {
                 let own = rustix::fs::openat(own, ".", OPEN, rustix::fs::Mode::empty()).os("openat(.)", &self.path)?;
@@ -85,9 +96,9 @@ impl Comparison for Compared {
 
     fn pack(&self, out: &mut dyn Write, before_end: &mut dyn FnMut() -> Result<()>, task: &Task) -> Result<()> {
         if self.old.is_none() {
-            return archive::pack(self.new.as_fd(), None, out, before_end, task);
+            return archive::pack(self.tree(), None, out, before_end, task);
         }
-        pack_changes(self, self.new.as_fd(), out, before_end, task)
+        pack_changes(self, self.tree(), out, before_end, task)
     }
 
     fn size(&self, task: &Task) -> Result<u64> {
@@ -107,8 +118,8 @@ const OPEN: rustix::fs::OFlags = rustix::fs::OFlags::RDONLY
 /// A walk over the layer's own directory.
 struct Walk<'a> {
     ladder: Ladder,
-    new: BorrowedFd<'a>,
-    old: Option<BorrowedFd<'a>>,
+    new: Tree<'a>,
+    old: Option<Tree<'a>>,
     /// Where the ladder stands, from the root of the tree.
     here: PathBuf,
     /// For each directory from the root's entries down to `here`, whether it was reported.
@@ -150,7 +161,7 @@ impl Walk<'_> {
         let mut difference = archive::compare_paths(self.new, self.old, &path)?;
         if difference.is_none() && kind == FileType::RegularFile {
             // It was copied up for a reason: an edit may have kept size and time.
-            let same = archive::same_content(self.new, self.old, &path, self.task)?;
+            let same = archive::same_content(self.new.root, self.old.map(|old| old.root), &path, self.task)?;
             difference = (!same).then_some(ChangeKind::Modify);
         }
         if kind != FileType::Directory {

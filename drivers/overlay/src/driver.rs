@@ -1,11 +1,12 @@
 //! The trait, put together from what stands beside this file.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use storage_core::driver::{
-    Capabilities, Comparison, Detached, Driver, Exclusive, Extent, LayerRef, MountOptions, Mounting, Plan, Request,
-    Shared, Staged, Swept, Trash, View,
+    self, Capabilities, Capability, Comparison, Detached, Driver, Exclusive, Extent, Homes, LayerRef, MountOptions,
+    Mounting, OwnerMaps, Plan, Request, Shared, Staged, Swept, Trash, View,
 };
 use storage_core::error::{Error, Kind, OsContext, Result};
 use storage_core::fs::tempdir::Trashed;
@@ -14,6 +15,7 @@ use storage_core::ids::LayerId;
 use storage_core::mount::{Features, filesystem_type, in_user_namespace, is_mount_root};
 use storage_core::task::Task;
 
+use crate::chain::Step;
 use crate::compare::Compared;
 use crate::heal::{heal, remove_link};
 use crate::home::Home;
@@ -21,16 +23,19 @@ use crate::options::Options;
 use crate::part::Part;
 use crate::private_home;
 use crate::staged::StagedLayer;
-use crate::survey::{Support, examine, remember};
+use crate::survey::{Support, examine, remember, remember_mapping, supports_mapping};
 use crate::view::{self, Way};
 
 /// The driver, open on its home.
 #[derive(Debug)]
 pub struct Overlay {
-    pub(crate) home: Home,
+    pub(crate) homes: Homes<Home>,
+    pub(crate) run_home: PathBuf,
     pub(crate) options: Options,
     pub(crate) way: Way,
     pub(crate) kernel: Support,
+    /// Whether lower layers can be shown with mapped owners, once that was tried.
+    pub(crate) mapping: OnceLock<bool>,
 }
 
 impl Overlay {
@@ -42,45 +47,58 @@ impl Overlay {
     /// Opens the driver with the mount calls that `features` allows, for tests of what is done without them.
     pub fn open_with(request: &Request, features: Features) -> Result<Self> {
         let kernel = examine(request, features)?;
-        let home = Home::new(&request.home);
-        home.make()?;
+        let homes = Homes::new(request, Home::new);
+        homes.writable_ones().try_for_each(|home| home.check_native().and_then(|()| home.make()))?;
         remember(&request.run_home, kernel);
         let way = Way { features, user_xattr: in_user_namespace() };
-        Ok(Overlay { home, options: Options::parse(&request.options)?, way, kernel })
+        let options = Options::parse(&request.options)?;
+        Ok(Overlay { homes, run_home: request.run_home.clone(), options, way, kernel, mapping: OnceLock::new() })
     }
 
-    fn identity_of(&self, id: &LayerId) -> Result<String> {
-        let diff = self.home.diff(id);
+    /// Whether lower layers can be shown with mapped owners. Costs a process and a mount when it is first asked after a boot.
+    pub(crate) fn maps_owners(&self) -> bool {
+        let home = self.homes.own().root();
+        *self.mapping.get_or_init(|| {
+            let works = supports_mapping(home, &self.run_home, self.way.features);
+            remember_mapping(&self.run_home, works);
+            works
+        })
+    }
+
+    fn identity_of(&self, id: &LayerId, home: driver::Home) -> Result<String> {
+        let diff = self.homes.of(home)?.diff(id);
         lasting_identity(open_directory(&diff)?, &diff)
     }
 
     fn has_no_changes(&self, layer: &LayerRef) -> Result<bool> {
-        let part = Part::open(&self.home, &layer.id)?;
-        let diff = self.home.diff(&layer.id);
+        let part = Part::open(&self.homes, &layer.id, layer.home)?;
+        let diff = part.pin.path().join("diff");
         let mut entries = std::fs::read_dir(&diff).os("read directory", &diff)?;
         Ok(part.is_single() && entries.next().is_none())
     }
 
-    fn trash(&self, id: &LayerId) -> Result<Option<Trashed>> {
-        let merged = self.home.merged(id);
+    fn trash(&self, id: &LayerId, home: driver::Home) -> Result<Option<Trashed>> {
+        let merged = self.merged(id, home);
+        let home = self.homes.writable(home)?;
         if is_mount_root(&merged)? {
             return Err(Error::new(Kind::Busy, "remove layer").at(merged).detail("the layer is mounted"));
         }
-        remove_link(&self.home, id)?;
-        self.home.tempdirs().trash(&self.home.layer(id))
+        remove_link(home, id)?;
+        home.tempdirs().trash(&home.layer(id))
     }
 
     fn places(&self, layer: &LayerRef) -> Result<Vec<(String, String)>> {
-        let path = self.home.layer(&layer.id);
+        let path = self.homes.of(layer.home)?.layer(&layer.id);
         let pair = |key: &str, path: PathBuf| (key.to_owned(), path.display().to_string());
         let mut pairs = vec![
             pair("WorkDir", path.join("work")),
-            pair("MergedDir", path.join("merged")),
+            pair("MergedDir", self.merged(&layer.id, layer.home)),
             pair("UpperDir", path.join("diff")),
         ];
-        let lowers = crate::chain::lowers(&self.home, layer)?;
+        let lowers = crate::chain::lowers(&self.homes, layer)?;
         if !lowers.is_empty() {
-            let names: Vec<_> = lowers.iter().map(|step| self.home.diff(&step.id).display().to_string()).collect();
+            let place = |step: &Step| Ok(self.homes.of(step.layer.home)?.diff(&step.layer.id).display().to_string());
+            let names: Vec<_> = lowers.iter().map(place).collect::<Result<_>>()?;
             pairs.push(("LowerDir".to_owned(), names.join(":")));
         }
         Ok(pairs)
@@ -89,7 +107,9 @@ impl Overlay {
 
 impl Driver for Overlay {
     fn capabilities(&self) -> Capabilities {
-        self.kernel.capabilities(self.way.features, self.home.root())
+        self.kernel
+            .capabilities(self.way.features, self.homes.own().root())
+            .with(Capability::IdMappedMounts, self.maps_owners())
     }
 
     fn has_kernel_mounts(&self) -> bool {
@@ -97,7 +117,7 @@ impl Driver for Overlay {
     }
 
     fn status(&self) -> Vec<(String, String)> {
-        let backing = filesystem_type(self.home.root()).map_or("<unknown>", |found| found.name());
+        let backing = filesystem_type(self.homes.own().root()).map_or("<unknown>", |found| found.name());
         let metacopy = self.kernel.metacopy && self.options.mount_flags().value("metacopy") == Some("on");
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
         let word = |yes: bool| if yes { "true" } else { "false" };
@@ -106,46 +126,52 @@ impl Driver for Overlay {
             pair("Supports d_type", "true"),
             pair("Native Overlay Diff", "true"),
             pair("Using metacopy", word(metacopy)),
-            pair("Supports shifting", "false"),
+            pair("Supports shifting", word(self.maps_owners())),
             pair("Supports volatile", word(self.kernel.volatile)),
         ]
     }
 
-    fn exists(&self, _held: &Shared<'_>, id: &LayerId) -> Result<bool> {
-        Ok(self.home.layer(id).is_dir())
+    fn exists(&self, _held: &Shared<'_>, id: &LayerId, home: driver::Home) -> Result<bool> {
+        Ok(self.homes.of(home)?.has(id))
     }
 
-    fn list(&self, _held: &Shared<'_>) -> Result<Vec<String>> {
-        self.home.list()
+    fn list(&self, _held: &Shared<'_>, home: driver::Home) -> Result<Vec<String>> {
+        self.homes.of(home)?.list()
     }
 
     fn metadata(&self, _held: &Shared<'_>, layer: &LayerRef) -> Result<Vec<(String, String)>> {
         self.places(layer)
     }
 
-    fn identity(&self, _held: &Shared<'_>, id: &LayerId) -> Result<String> {
-        self.identity_of(id)
+    fn identity(&self, _held: &Shared<'_>, id: &LayerId, home: driver::Home) -> Result<String> {
+        self.identity_of(id, home)
     }
 
     fn view(&self, _held: &Shared<'_>, layer: &LayerRef) -> Result<View> {
-        view::view(&self.home, layer, self.way)
+        view::view(&self.homes, layer, self.way)
     }
 
     fn own_files(&self, _held: &Shared<'_>, layer: &LayerRef) -> Result<View> {
-        view::own_files(&self.home, layer, self.way)
+        view::own_files(&self.homes, layer, self.way)
     }
 
-    fn compare(&self, _held: &Shared<'_>, layer: &LayerRef, base: Option<&LayerRef>) -> Result<Box<dyn Comparison>> {
-        Ok(Box::new(Compared::new(&self.home, layer, base, self.way)?))
+    fn compare(
+        &self,
+        _held: &Shared<'_>,
+        layer: &LayerRef,
+        base: Option<&LayerRef>,
+        maps: &OwnerMaps,
+    ) -> Result<Box<dyn Comparison>> {
+        Ok(Box::new(Compared::new(&self.homes, layer, base, maps, self.way)?))
     }
 
     fn is_untouched(&self, _held: &Shared<'_>, layer: &LayerRef) -> Result<bool> {
         self.has_no_changes(layer)
     }
 
-    fn write_mark(&self, _held: &Shared<'_>, id: &LayerId) -> Result<Option<String>> {
+    fn write_mark(&self, _held: &Shared<'_>, id: &LayerId, home: driver::Home) -> Result<Option<String>> {
         // The kernel makes its directory below `work` anew at each mount that can write.
-        let path = self.home.layer(id).join("work/work");
+        let path = self.homes.of(home)?.layer(id).join("work/work");
         match nix::sys::stat::lstat(&path) {
             Ok(stat) => Ok(Some(format!("{}:{}.{}", stat.st_ino, stat.st_ctime, stat.st_ctime_nsec))),
             Err(nix::errno::Errno::ENOENT) => Ok(Some(String::new())),
@@ -153,28 +179,29 @@ impl Driver for Overlay {
         }
     }
 
-    fn mount_point(&self, id: &LayerId) -> PathBuf {
-        self.home.merged(id)
+    fn mount_point(&self, id: &LayerId, home: driver::Home) -> PathBuf {
+        self.merged(id, home)
     }
 
-    fn name_directories(&self) -> Vec<PathBuf> {
-        vec![self.home.root().to_path_buf(), self.home.links()]
+    fn name_directories(&self, home: driver::Home) -> Vec<PathBuf> {
+        let home = self.homes.writable(home);
+        home.map_or_else(|_| Vec::new(), |home| vec![home.root().to_path_buf(), home.links()])
     }
 
-    fn is_mounted(&self, _held: &Shared<'_>, id: &LayerId) -> Result<bool> {
-        is_mount_root(&self.home.merged(id))
+    fn is_mounted(&self, _held: &Shared<'_>, id: &LayerId, home: driver::Home) -> Result<bool> {
+        is_mount_root(&self.merged(id, home))
     }
 
     fn begin(&self, _held: &Shared<'_>, plan: &Plan) -> Result<Box<dyn Staged>> {
-        Ok(Box::new(StagedLayer::begin(&self.home, plan, self.way.user_xattr)?))
+        Ok(Box::new(StagedLayer::begin(&self.homes, plan, self.way)?))
     }
 
-    fn remove(&self, _held: &mut Exclusive<'_>, id: &LayerId) -> Result<Box<dyn Trash>> {
-        Ok(Box::new(self.trash(id)?))
+    fn remove(&self, _held: &mut Exclusive<'_>, id: &LayerId, home: driver::Home) -> Result<Box<dyn Trash>> {
+        Ok(Box::new(self.trash(id, home)?))
     }
 
     fn heal(&self, _held: &mut Exclusive<'_>, layer: &LayerRef) -> Result<()> {
-        heal(&self.home, layer)
+        heal(&self.homes, layer)
     }
 
     fn mount(&self, _held: &mut Mounting<'_>, layer: &LayerRef, options: &MountOptions) -> Result<PathBuf> {
@@ -182,15 +209,20 @@ impl Driver for Overlay {
     }
 
     fn retire(&self, _held: &mut Mounting<'_>) -> Result<Detached> {
-        Ok(Detached::new(private_home::take_away(self.home.root())?.into_iter().collect()))
+        Ok(Detached::new(private_home::take_away(self.homes.own().root())?.into_iter().collect()))
     }
 
-    fn unmount(&self, _held: &mut Mounting<'_>, id: &LayerId, extent: Extent) -> Result<Detached> {
-        self.detach(id, extent)
+    fn unmount(&self, _held: &mut Mounting<'_>, id: &LayerId, home: driver::Home, extent: Extent) -> Result<Detached> {
+        self.detach(id, home, extent)
     }
 
     fn sweep(&self, deadline: Instant, task: &Task) -> Result<Swept> {
-        let (reclaimed, left) = self.home.tempdirs().sweep(deadline, task)?;
-        Ok(Swept { reclaimed, left })
+        let mut swept = Swept::default();
+        for home in self.homes.writable_ones() {
+            let (reclaimed, left) = home.tempdirs().sweep(deadline, task)?;
+            swept.reclaimed += reclaimed;
+            swept.left += left;
+        }
+        Ok(swept)
     }
 }

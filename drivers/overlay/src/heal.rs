@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use storage_core::driver::LayerRef;
+use storage_core::driver::{Ancestor, Homes, LayerRef};
 use storage_core::error::{Error, Kind, OsContext, Result};
 use storage_core::ids::LayerId;
 
@@ -11,10 +11,14 @@ use crate::chain::{Step, owner_by_link};
 use crate::home::{Home, LinkName, make_dir, read_link_file, read_lower_file, write_new};
 
 /// Restores what `layer` itself has lost, and the short names that it stands on.
-pub(crate) fn heal(home: &Home, layer: &LayerRef) -> Result<()> {
+pub(crate) fn heal(homes: &Homes<Home>, layer: &LayerRef) -> Result<()> {
+    let home = homes.of(layer.home)?;
     let path = home.layer(&layer.id);
-    if !path.is_dir() {
+    if !home.has(&layer.id) {
         return Err(Error::new(Kind::NotFound, "heal layer").at(path).detail("the layer has no place"));
+    }
+    if !layer.home.is_writable() {
+        return Ok(());
     }
     for name in ["work", "merged"] {
         make_dir(&path.join(name), 0o700)?;
@@ -22,7 +26,7 @@ pub(crate) fn heal(home: &Home, layer: &LayerRef) -> Result<()> {
     if !path.join("diff").exists() && path.join("diff1").is_dir() {
         make_dir(&path.join("diff"), 0o555)?;
     }
-    heal_lower_names(home, layer)?;
+    heal_lower_names(homes, layer)?;
     match read_link_file(&path)? {
         Some(link) => heal_link(home, &link, &layer.id),
         None => new_name(home, &layer.id),
@@ -30,24 +34,27 @@ pub(crate) fn heal(home: &Home, layer: &LayerRef) -> Result<()> {
 }
 
 /// When the layer stands on exactly its ancestors, its `lower` file knows the name that each of them had.
-fn heal_lower_names(home: &Home, layer: &LayerRef) -> Result<()> {
-    let links = read_lower_file(&home.layer(&layer.id))?.unwrap_or_default();
+fn heal_lower_names(homes: &Homes<Home>, layer: &LayerRef) -> Result<()> {
+    let links = read_lower_file(&homes.of(layer.home)?.layer(&layer.id))?.unwrap_or_default();
     if links.len() != layer.ancestors.len() {
         return Ok(());
     }
     for (link, ancestor) in links.iter().zip(&layer.ancestors) {
-        let path = home.layer(ancestor);
-        if path.is_dir() && read_link_file(&path)?.is_none() {
+        let Ancestor { id, home: place } = ancestor;
+        let home = homes.of(*place)?;
+        let path = home.layer(id);
+        if place.is_writable() && home.has(id) && read_link_file(&path)?.is_none() {
             write_new(&path.join("link"), link.as_str())?;
-            heal_link(home, link, ancestor)?;
+            heal_link(home, link, id)?;
         }
     }
     Ok(())
 }
 
 /// Makes the names in `l/` of what a layer stands on again.
-pub(crate) fn heal_steps(home: &Home, steps: &[Step]) -> Result<()> {
-    steps.iter().try_for_each(|step| heal_link(home, &step.link, &step.id))
+pub(crate) fn heal_steps(homes: &Homes<Home>, steps: &[Step]) -> Result<()> {
+    let mut ours = steps.iter().filter(|step| step.layer.home.is_writable());
+    ours.try_for_each(|step| heal_link(homes.of(step.layer.home)?, &step.link, &step.layer.id))
 }
 
 /// Makes sure that `l/LINK` leads to the layer.

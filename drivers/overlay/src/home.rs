@@ -5,6 +5,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use storage_core::error::{Error, Kind, OsContext, Result};
 use storage_core::fs::TempDirs;
 use storage_core::ids::{LayerId, random_name};
@@ -69,6 +71,11 @@ impl Home {
         self.layer(id).join("diff")
     }
 
+    /// Whether the layer has a place.
+    pub(crate) fn has(&self, id: &LayerId) -> bool {
+        std::fs::symlink_metadata(self.layer(id)).is_ok_and(|metadata| metadata.is_dir())
+    }
+
     /// Where the layer is mounted.
     pub(crate) fn merged(&self, id: &LayerId) -> PathBuf {
         self.layer(id).join("merged")
@@ -127,13 +134,17 @@ impl LinkName {
     }
 }
 
-/// Reads a small text file; `None` when it is missing. A final link is not followed.
+/// Reads a small text file; `None` when it is missing. Neither a final link nor one in its place's is followed.
 pub(crate) fn read_small(path: &Path) -> Result<Option<String>> {
-    let opened = File::options().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path);
+    let (Some(above), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
+    let dir_flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(above, dir_flags, Mode::empty())
+        .and_then(|dir| rustix::fs::openat(dir, name, flags, Mode::empty()));
     let file = match opened {
-        Ok(file) => file,
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
-        Err(error) => return Err(error).os("open", path),
+        Ok(file) => File::from(file),
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+        Err(errno) => return Err(errno).os("open", path),
     };
     let mut text = String::new();
     let read = file.take(LARGEST + 1).read_to_string(&mut text).os("read", path)?;

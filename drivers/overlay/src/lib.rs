@@ -26,6 +26,7 @@ mod descriptor;
 mod driver;
 mod heal;
 mod home;
+mod mapping;
 mod mounting;
 mod options;
 mod part;

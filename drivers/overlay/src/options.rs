@@ -44,20 +44,14 @@ fn check(key: &str, value: &str) -> Result<()> {
         "sync" if matches!(value, "" | "none" | "filesystem") => Ok(()),
         "use_composefs" if is_false(value) => Ok(()),
         "ignore_chown_errors" if is_false(value) || !in_user_namespace() => Ok(()),
-        "mount_program" | "force_mask" | "imagestore" | "size" | "inodes" | "additionalimagestore"
-            if value.is_empty() =>
-        {
-            Ok(())
-        }
+        "mount_program" | "force_mask" | "size" | "inodes" if value.is_empty() => Ok(()),
         "mount_program" => Err(refuse(key, value, "leave the option out: the kernel's overlay is used")),
         "sync"
         | "use_composefs"
         | "ignore_chown_errors"
         | "force_mask"
-        | "imagestore"
         | "size"
         | "inodes"
-        | "additionalimagestore"
         | "additionallayerstore" => Err(refuse(key, value, "leave the option out")),
         _ => Err(Error::new(Kind::Usage, "read storage option")
             .detail(format!("overlay: unknown option {key}"))

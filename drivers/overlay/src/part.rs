@@ -1,12 +1,12 @@
 //! One layer of a chain, held open.
 
-use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FileType};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
-use storage_core::driver::{Pin, PinnedDir};
+use storage_core::driver::{self, Ancestor, Homes, Pin, PinnedDir};
 use storage_core::error::{Error, Kind, OsContext, Result};
 use storage_core::fs::FileId;
 use storage_core::ids::LayerId;
@@ -21,15 +21,27 @@ const FOREIGN: &[(&str, &str)] =
 /// A layer's directory, pinned, with its changes: `diff`, and `diff1` … below it.
 #[derive(Debug)]
 pub(crate) struct Part {
-    pub(crate) id: LayerId,
+    pub(crate) layer: Ancestor,
     pub(crate) pin: PinnedDir,
-    diffs: Vec<(String, FileId)>,
+    diffs: Vec<Diff>,
+}
+
+#[derive(Debug)]
+struct Diff {
+    name: String,
+    id: FileId,
+    /// In an additional store, whose owner might put a link in its place, the directory is held open.
+    fd: Option<OwnedFd>,
 }
 
 impl Part {
     /// Pins the layer `id`. Fails by name when the layer is one that this driver doesn't read.
-    pub(crate) fn open(home: &Home, id: &LayerId) -> Result<Arc<Self>> {
-        let pin = PinnedDir::open(home.layer(id))?;
+    pub(crate) fn open(homes: &Homes<Home>, id: &LayerId, home: driver::Home) -> Result<Arc<Self>> {
+        let place = homes.of(home)?;
+        let pin = PinnedDir::open_in(home, place.layer(id))?;
+        if !home.is_writable() {
+            place.check_native()?;
+        }
         for (name, meaning) in FOREIGN {
             if stat(&pin, name)?.is_some() {
                 return Err(Error::new(Kind::NotSupported, "read layer")
@@ -39,18 +51,18 @@ impl Part {
             }
         }
         let mut diffs = Vec::new();
-        while let Some(id) = directory(&pin, &diff_name(diffs.len()))? {
-            diffs.push((diff_name(diffs.len()), id));
+        while let Some(diff) = Diff::open(&pin, diff_name(diffs.len()), home)? {
+            diffs.push(diff);
         }
         if diffs.is_empty() {
             return Err(Error::new(Kind::NotFound, "read layer").at(pin.path().join("diff")).detail("it is missing"));
         }
-        Ok(Arc::new(Part { id: id.clone(), pin, diffs }))
+        Ok(Arc::new(Part { layer: Ancestor { id: id.clone(), home }, pin, diffs }))
     }
 
     /// The identity of the layer's `diff`.
     pub(crate) fn diff_id(&self) -> FileId {
-        self.diffs[0].1
+        self.diffs[0].id
     }
 
     /// Whether all of the layer's own changes are in `diff`.
@@ -58,22 +70,41 @@ impl Part {
         self.diffs.len() == 1
     }
 
+    /// Pins the layer's changes too: they can be replaced while nothing stands on them.
+    pub(crate) fn pin_changes(&self) -> Result<PinnedDir> {
+        PinnedDir::open_in(self.layer.home, self.pin.path().join("diff"))
+    }
+
+    /// Another hold on the layer's directory, to outlive this.
+    pub(crate) fn pin_again(&self) -> Result<PinnedDir> {
+        PinnedDir::open_in(self.layer.home, self.pin.path())
+    }
+
     /// The directories to stack, the topmost first.
     pub(crate) fn sources(&self) -> impl Iterator<Item = Source> {
-        self.diffs.iter().map(|(name, id)| self.source(name, *id))
+        self.diffs.iter().map(|diff| self.source(diff))
     }
 
-    /// The layer's `empty` directory, which base layers have.
+    /// The layer's `empty` directory, which base layers have. One of an additional store is nothing to rely on.
     pub(crate) fn empty(&self) -> Result<Option<Source>> {
-        Ok(directory(&self.pin, "empty")?.map(|id| self.source("empty", id)))
+        if !self.layer.home.is_writable() {
+            return Ok(None);
+        }
+        let empty = Diff::open(&self.pin, "empty".to_owned(), self.layer.home)?;
+        Ok(empty.map(|empty| self.source(&empty)))
     }
 
-    fn source(&self, name: &str, id: FileId) -> Source {
+    fn source(&self, diff: &Diff) -> Source {
+        let held = match &diff.fd {
+            Some(fd) => Path::new("/proc/thread-self/fd").join(fd.as_raw_fd().to_string()),
+            None => self.pin.held_path(&diff.name),
+        };
         Source {
-            path: self.pin.path().join(name),
-            held: Some(self.pin.held_path(name)),
-            short: Some(PathBuf::from(self.id.as_str()).join(name)),
-            id: Some(id),
+            path: self.pin.path().join(&diff.name),
+            held: Some(held),
+            short: (self.layer.home == driver::Home::Own).then(|| Path::new(self.layer.id.as_str()).join(&diff.name)),
+            id: Some(diff.id),
+            mapped: None,
         }
     }
 }
@@ -81,12 +112,26 @@ impl Part {
 impl Pin for Part {
     fn check(&self) -> Result<()> {
         self.pin.check()?;
-        for (name, id) in &self.diffs {
-            if directory(&self.pin, name)? != Some(*id) {
+        for diff in &self.diffs {
+            if directory(&self.pin, &diff.name)? != Some(diff.id) {
                 return Err(self.pin.changed());
             }
         }
         Ok(())
+    }
+}
+
+impl Diff {
+    /// The directory `name` of a layer, if it has one.
+    fn open(pin: &PinnedDir, name: String, home: driver::Home) -> Result<Option<Self>> {
+        let Some(id) = directory(pin, &name)? else { return Ok(None) };
+        if home.is_writable() {
+            return Ok(Some(Diff { name, id, fd: None }));
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let path = pin.path().join(&name);
+        let fd = rustix::fs::openat(pin.as_fd(), name.as_str(), flags, Mode::empty()).os("openat(directory)", &path)?;
+        Ok(Some(Diff { id: FileId::of_fd(&fd, &path)?, name, fd: Some(fd) }))
     }
 }
 

@@ -1,15 +1,16 @@
 //! A layer in the making: a directory of changes that nobody has made yet.
 
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use storage_core::archive::Whiteouts;
-use storage_core::driver::{Exclusive, LayerRef, Pin, PinnedDir, Plan, Staged, Start, Trash};
+use storage_core::driver::{Exclusive, Homes, LayerRef, Plan, Staged, StagingPlace, Start, Trash, View};
 use storage_core::error::{Error, Kind, OsContext, Result};
 use storage_core::fs::copy::{Side, copy_tree};
 use storage_core::fs::tempdir::Trashed;
-use storage_core::fs::{TempDir, lasting_identity, open_directory};
+use storage_core::fs::{lasting_identity, open_directory};
+use storage_core::idmap::{Maps, Shift, Threads, chown_tree};
 use storage_core::ids::LayerId;
 use storage_core::mount::{MAX_LOWERS, is_mount_root};
 use storage_core::task::Task;
@@ -19,68 +20,119 @@ use crate::heal::{find_link, make_link};
 use crate::home::{Home, LinkName, make_dir, read_link_file, write_new};
 use crate::options::check_layer_options;
 use crate::part::Part;
+use crate::view::{Way, view};
 
 /// The name of the layer in its staging place.
 const LAYER: &str = "layer";
 /// What is exchanged when a layer is replaced.
 const DIFF: &str = "layer/diff";
+/// Earlier changes of the layer.
+const EARLIER: &str = "layer/diff1";
+
+/// A parent whose files are to have other owners in the new layer.
+#[derive(Debug)]
+struct Shifted {
+    parent: View,
+    shift: Shift,
+}
 
 /// A layer in the making.
 #[derive(Debug)]
 pub(crate) struct StagedLayer {
+    /// Where the layer will stand.
     home: Home,
-    place: TempDir,
+    place: StagingPlace,
     user_xattr: bool,
-    /// The directory that must still be there at the end, held so that nothing else can have its identity.
-    origin: Option<PinnedDir>,
     /// The changes to start with.
     copy_of: Option<PathBuf>,
+    /// The whole tree to start with, under new owners.
+    shifted: Option<Shifted>,
     link: LinkName,
 }
 
 impl StagedLayer {
-    pub(crate) fn begin(home: &Home, plan: &Plan, user_xattr: bool) -> Result<Self> {
+    pub(crate) fn begin(homes: &Homes<Home>, plan: &Plan, way: Way) -> Result<Self> {
         check_layer_options(&plan.options)?;
-        let place = home.tempdirs().create()?;
+        let home = homes.writable(plan.home)?;
+        let (origin, copy_of) = match &plan.start {
+            Start::OnParent(None) => (None, None),
+            Start::OnParent(Some(parent)) => {
+                (Some(Part::open(homes, &parent.id, parent.home).and_then(|part| part.pin_again())?), None)
+            }
+            Start::Replacing { layer, empty } => {
+                let part = Part::open(homes, &layer.id, layer.home)?;
+                (Some(part.pin_changes()?), (!empty).then(|| home.diff(&layer.id)))
+            }
+        };
+        let shift = plan.shift();
+        let shifted = match &plan.start {
+            Start::OnParent(Some(parent)) if !shift.is_nothing() => {
+                Some(Shifted { parent: view(homes, parent, way)?, shift })
+            }
+            _ => None,
+        };
+        let place = StagingPlace::new(home.tempdirs(), origin)?;
         let link = LinkName::random()?;
-        let mut staged = StagedLayer { home: home.clone(), place, user_xattr, origin: None, copy_of: None, link };
+        let user_xattr = way.user_xattr;
+        let staged = StagedLayer { home: home.clone(), place, user_xattr, copy_of, shifted, link };
         make_dir(&staged.layer(), 0o700)?;
         match &plan.start {
-            Start::OnParent(parent) => staged.lay_out(parent.as_ref())?,
-            Start::Replacing { layer, empty } => {
-                Part::open(home, &layer.id)?;
-                let diff = home.diff(&layer.id);
-                staged.origin = Some(PinnedDir::open(&diff)?);
-                staged.make_diff_like(&diff)?;
-                staged.copy_of = (!empty).then_some(diff);
-            }
+            Start::OnParent(parent) => staged.lay_out(homes, parent.as_ref(), &plan.maps)?,
+            Start::Replacing { layer, .. } => staged.make_diff_like(&home.diff(&layer.id))?,
         }
         Ok(staged)
     }
 
     fn layer(&self) -> PathBuf {
-        self.place.path().join(LAYER)
+        self.place.path(LAYER)
     }
 
     fn diff(&self) -> PathBuf {
-        self.place.path().join(DIFF)
+        self.place.path(DIFF)
     }
 
     /// Makes all of a layer but its name in `l/`.
-    fn lay_out(&mut self, parent: Option<&LayerRef>) -> Result<()> {
+    fn lay_out(&self, homes: &Homes<Home>, parent: Option<&LayerRef>, maps: &Maps) -> Result<()> {
         let layer = self.layer();
         for name in ["work", "merged"] {
             make_dir(&layer.join(name), 0o700)?;
         }
         write_new(&layer.join("link"), self.link.as_str())?;
-        let Some(parent) = parent else {
-            make_dir(&layer.join("empty"), 0o700)?;
-            return make_dir(&self.diff(), 0o555);
-        };
-        Part::open(&self.home, &parent.id)?;
-        self.origin = Some(PinnedDir::open(self.home.layer(&parent.id))?);
-        write_new(&layer.join("lower"), &lower_on(&self.home, parent)?)?;
-        self.make_diff_like(&self.home.diff(&parent.id))
+        match parent {
+            None => {
+                make_dir(&layer.join("empty"), 0o700)?;
+                make_dir(&self.diff(), 0o555)?;
+            }
+            Some(parent) => {
+                write_new(&layer.join("lower"), &lower_on(homes, parent)?)?;
+                self.make_diff_like(&homes.of(parent.home)?.diff(&parent.id))?;
+            }
+        }
+        if maps.is_empty() {
+            return Ok(());
+        }
+        let root = maps.root()?;
+        for name in ["work", "merged", "empty", "diff", ""] {
+            let path = layer.join(name);
+            let is_new = name != "diff" || parent.is_none();
+            if is_new && path.exists() {
+                chown(&path, Some(root.uid), Some(root.gid)).os("chown", &path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the parent's whole tree under new owners: as earlier changes of the layer, directly below those to come, where
+    /// the reference has it too.
+    fn fill_shifted(&self, Shifted { parent, shift }: &Shifted, task: &Task) -> Result<()> {
+        let to = self.place.path(EARLIER);
+        make_dir(&to, 0o700)?;
+        let from = parent.root().try_clone_to_owned().os("dup", &to)?;
+        copy_tree(Side { root: from, path: &to }, Side { root: open_directory(&to)?, path: &to }, task)?;
+        chown_tree(open_directory(&to)?, &to, shift, Threads::available(), task)?;
+        let root = std::fs::symlink_metadata(&to).os("lstat", &to)?;
+        let diff = self.diff();
+        chown(&diff, Some(root.uid()), Some(root.gid())).os("chown", &diff)
     }
 
     /// Makes the directory of changes with the owner and the mode of another's.
@@ -88,46 +140,26 @@ impl StagedLayer {
         let diff = self.diff();
         let metadata = std::fs::symlink_metadata(model).os("lstat", model)?;
         make_dir(&diff, 0o700)?;
-        std::os::unix::fs::chown(&diff, Some(metadata.uid()), Some(metadata.gid())).os("chown", &diff)?;
+        chown(&diff, Some(metadata.uid()), Some(metadata.gid())).os("chown", &diff)?;
         let mode = std::fs::Permissions::from_mode(metadata.mode() & 0o7777);
         std::fs::set_permissions(&diff, mode).os("chmod", &diff)
     }
 
-    /// Fails unless what this started from is still there, the same.
-    fn check_origin(&self) -> Result<()> {
-        self.origin.as_ref().map_or(Ok(()), |origin| {
-            origin.check().map_err(|error| {
-                error.detail("the layer that the new one starts from is not the same any more").remedy("try again")
-            })
-        })
-    }
-
     pub(crate) fn commit_as(&self, id: &LayerId) -> Result<()> {
-        self.check_origin()?;
         let target = self.home.layer(id);
-        self.place.move_out(LAYER, &target).map_err(|error| match error.errno() {
-            Some(libc::EEXIST) => Error::new(Kind::DuplicateId, "commit layer").at(&target).because(error),
-            _ => error,
-        })?;
-        make_link(&self.home, &self.link, id).inspect_err(|_| {
-            // The layer isn't one before it has its name: it goes back to where it was made.
-            let _ = self.home.tempdirs().trash(&target);
-        })
+        self.place.commit(LAYER, &target)?;
+        // The layer isn't one before it has its name: it goes back to where it was made.
+        make_link(&self.home, &self.link, id).inspect_err(|_| self.place.take_back(&target))
     }
 
-    pub(crate) fn replace_content(&self, id: &LayerId) -> Result<Option<Trashed>> {
-        self.check_origin()?;
+    pub(crate) fn replace_content(&mut self, id: &LayerId) -> Result<Option<Trashed>> {
+        self.place.check_origin()?;
         let merged = self.home.merged(id);
         if is_mount_root(&merged)? {
             return Err(Error::new(Kind::Busy, "replace layer").at(merged).detail("the layer is mounted"));
         }
-        let target = self.home.diff(id);
         self.drop_index(id)?;
-        self.place.exchange(DIFF, &target)?;
-        // The former content now lies where this was made.
-        self.home.tempdirs().trash(&self.diff()).inspect_err(|_| {
-            let _ = self.place.exchange(DIFF, &target);
-        })
+        self.place.replace(DIFF, &self.home.diff(id))
     }
 
     /// An index in the kernel's work directory names the changes by their inode, and would refuse the new ones.
@@ -143,7 +175,8 @@ impl StagedLayer {
 
 /// What the `lower` file of a layer on `parent` says. The new layer must also be shown as a lower one among others, so what
 /// is below it leaves room for itself.
-fn lower_on(home: &Home, parent: &LayerRef) -> Result<String> {
+fn lower_on(homes: &Homes<Home>, parent: &LayerRef) -> Result<String> {
+    let home = homes.of(parent.home)?;
     let path = home.layer(&parent.id);
     let link = match read_link_file(&path)? {
         Some(link) => link,
@@ -154,7 +187,8 @@ fn lower_on(home: &Home, parent: &LayerRef) -> Result<String> {
                 .remedy("`lamina repair` makes a new one")
         })?,
     };
-    let below = lowers(home, parent)?;
+    check_not_ours(homes, parent, &link)?;
+    let below = lowers(homes, parent)?;
     if below.len() + 1 >= MAX_LOWERS {
         return Err(Error::new(Kind::NotSupported, "begin layer")
             .at(path)
@@ -165,8 +199,22 @@ fn lower_on(home: &Home, parent: &LayerRef) -> Result<String> {
     Ok(names.join(":"))
 }
 
+/// Refuses a name by which the layers of an additional store would be taken for ours: the reference looks here first.
+fn check_not_ours(homes: &Homes<Home>, parent: &LayerRef, link: &LinkName) -> Result<()> {
+    let mut ours = homes.writable_ones().map(|home| home.links().join(link.as_str()));
+    if parent.home.is_writable() || !ours.any(|path| std::fs::symlink_metadata(path).is_ok()) {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Corrupt, "begin layer")
+        .at(homes.of(parent.home)?.layer(&parent.id).join("link"))
+        .detail(format!("the short name {} of layer {} is that of a layer of this store", link.as_str(), parent.id)))
+}
+
 impl Staged for StagedLayer {
     fn fill(&mut self, task: &Task) -> Result<()> {
+        if let Some(shifted) = self.shifted.take() {
+            return self.fill_shifted(&shifted, task);
+        }
         let Some(from) = &self.copy_of else { return Ok(()) };
         let to = self.diff();
         copy_tree(
@@ -194,9 +242,6 @@ impl Staged for StagedLayer {
     }
 
     fn replace(&mut self, _held: &mut Exclusive<'_>, id: &LayerId) -> Result<Box<dyn Trash>> {
-        let former = self.replace_content(id)?;
-        // What it started from is trash now, which is left alone as long as somebody has a view of it.
-        self.origin = None;
-        Ok(Box::new(former))
+        Ok(Box::new(self.replace_content(id)?))
     }
 }

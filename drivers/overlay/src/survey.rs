@@ -15,11 +15,18 @@ use storage_core::fs::TempDirs;
 use storage_core::fs::probe::{has_d_type, has_reflink, nearest_existing};
 use storage_core::fs::remove::remove_tree;
 use storage_core::ids::random_name;
-use storage_core::mount::{Features, MountFlags, Overlay as Stack, Source, Upper, filesystem_type, in_user_namespace};
+use storage_core::mount::{
+    Features, MountFlags, Overlay as Stack, Source, Upper, check_idmapped_lowers, filesystem_type, in_user_namespace,
+};
 use storage_core::task::Task;
 
 use crate::home::{Home, make_dir};
 use crate::options::Options;
+
+/// The reference's name for the question whether lower directories may have mapped owners.
+const MAPPING: &str = "idmapped-lower-dir";
+/// Its switch that takes them away.
+const NO_MAPPING: &str = "_CONTAINERS_OVERLAY_DISABLE_IDMAP";
 
 /// What the kernel and the filesystem do together, where the driver can work at all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,7 +56,9 @@ pub(crate) fn survey(request: &Request) -> Survey {
         Ok(support) => Survey {
             usable: true,
             reason: "the kernel mounts overlays on this filesystem".to_owned(),
-            capabilities: support.capabilities(features, &nearest_existing(&request.home)),
+            capabilities: support
+                .capabilities(features, &nearest_existing(&request.home))
+                .with(Capability::IdMappedMounts, supports_mapping(&request.home, &request.run_home, features)),
         },
         Err(error) => Survey { usable: false, reason: error.to_string(), capabilities: Capabilities::NONE },
     }
@@ -96,30 +105,46 @@ fn unusable(place: &Path, why: impl Into<String>) -> Error {
 
 /// Answers are files whose names are the answers.
 fn remembered(run_home: &Path) -> Option<Support> {
-    let says = |feature: &str| run_home.join(feature).is_file();
-    let answer = |feature: &str| match (says(&format!("{feature}-true")), says(&format!("{feature}-false"))) {
-        (true, _) => Some(true),
-        (false, true) => Some(false),
-        (false, false) => None,
-    };
-    let metacopy = if in_user_namespace() { Some(false) } else { answer("metacopy(metacopy=on)") };
-    match (says("overlay-true"), metacopy, answer("volatile")) {
-        (true, Some(metacopy), Some(volatile)) => Some(Support { metacopy, volatile }),
+    let metacopy = if in_user_namespace() { Some(false) } else { remembered_answer(run_home, "metacopy(metacopy=on)") };
+    match (remembered_answer(run_home, "overlay"), metacopy, remembered_answer(run_home, "volatile")) {
+        (Some(true), Some(metacopy), Some(volatile)) => Some(Support { metacopy, volatile }),
         _ => None,
+    }
+}
+
+fn remembered_answer(run_home: &Path, feature: &str) -> Option<bool> {
+    [true, false].into_iter().find(|answer| run_home.join(format!("{feature}-{answer}")).is_file())
+}
+
+fn remember_answer(run_home: &Path, feature: &str, answer: bool) {
+    let path = run_home.join(format!("{feature}-{answer}"));
+    let _ = File::options().write(true).create(true).truncate(false).mode(0o600).open(path);
+}
+
+/// Whether overlay stacks lower directories with mapped owners here.
+pub(crate) fn supports_mapping(home: &Path, run_home: &Path, features: Features) -> bool {
+    if in_user_namespace() || std::env::var_os(NO_MAPPING).is_some_and(|value| value == "yes") {
+        return false;
+    }
+    remembered_answer(run_home, MAPPING).unwrap_or_else(|| {
+        Scratch::new(home, &nearest_existing(home)).is_ok_and(|scratch| scratch.maps_owners(features))
+    })
+}
+
+/// Keeps that answer too, unless it was the switch that gave it.
+pub(crate) fn remember_mapping(run_home: &Path, answer: bool) {
+    if answer {
+        remember_answer(run_home, MAPPING, answer);
     }
 }
 
 /// Keeps the answers until the next boot. Best effort: they are found out again where this fails.
 pub(crate) fn remember(run_home: &Path, support: Support) {
-    let write = |feature: &str, answer: bool| {
-        let path = run_home.join(format!("{feature}-{answer}"));
-        let _ = File::options().write(true).create(true).truncate(false).mode(0o600).open(path);
-    };
     if std::fs::DirBuilder::new().recursive(true).mode(0o700).create(run_home).is_ok() {
-        write("overlay", true);
-        write("volatile", support.volatile);
+        remember_answer(run_home, "overlay", true);
+        remember_answer(run_home, "volatile", support.volatile);
         if !in_user_namespace() {
-            write("metacopy(metacopy=on)", support.metacopy);
+            remember_answer(run_home, "metacopy(metacopy=on)", support.metacopy);
         }
     }
 }
@@ -191,6 +216,10 @@ impl Scratch {
                 .os("lgetxattr", &self.path)
         });
         tried.is_ok()
+    }
+
+    fn maps_owners(&self, features: Features) -> bool {
+        check_idmapped_lowers(&self.path.join("one"), &self.path.join("two"), features).is_ok()
     }
 
     fn clear_upper(&self) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use storage_core::driver::{LayerRef, Pin, PinnedDir, View};
+use storage_core::driver::{Homes, LayerRef, Pin, View};
 use storage_core::error::Result;
 use storage_core::fs::TempDir;
 use storage_core::mount::{Features, MountFlags, Overlay as Stack, Source, read_only_clone};
@@ -21,23 +21,23 @@ pub(crate) struct Way {
 }
 
 /// A read-only sight of the layer's whole tree.
-pub(crate) fn view(home: &Home, layer: &LayerRef, way: Way) -> Result<View> {
+pub(crate) fn view(homes: &Homes<Home>, layer: &LayerRef, way: Way) -> Result<View> {
     let mut parts = Parts::default();
-    let chain = parts.chain(home, layer)?;
+    let chain = parts.chain(homes, layer)?;
     let mut pins = pins(&parts, &chain)?;
-    let root = stack(home, &chain, way, &mut pins)?;
+    let root = stack(homes, &chain, way, &mut pins)?;
     Ok(View::new(root, pins))
 }
 
 /// The layer's own changes under their own names.
-pub(crate) fn own_files(home: &Home, layer: &LayerRef, way: Way) -> Result<View> {
-    let part = Part::open(home, &layer.id)?;
-    let hold = PinnedDir::open(part.pin.path().join("diff"))?;
+pub(crate) fn own_files(homes: &Homes<Home>, layer: &LayerRef, way: Way) -> Result<View> {
+    let part = Part::open(homes, &layer.id, layer.home)?;
+    let hold = part.pin_changes()?;
     let mut pins: Vec<Box<dyn Pin>> = vec![Box::new(Arc::clone(&part)), Box::new(hold)];
     let root = if part.is_single() {
         read_only_clone(&part.pin.path().join("diff"), Some(part.diff_id()), way.features)?
     } else {
-        stack(home, std::slice::from_ref(&part), way, &mut pins)?
+        stack(homes, std::slice::from_ref(&part), way, &mut pins)?
     };
     Ok(View::new(root, pins))
 }
@@ -49,18 +49,23 @@ pub(crate) fn pins(parts: &Parts, chain: &[Arc<Part>]) -> Result<Vec<Box<dyn Pin
         pins.push(Box::new(Arc::clone(part)));
     }
     if let Some(top) = chain.first() {
-        pins.push(Box::new(PinnedDir::open(top.pin.path().join("diff"))?));
+        pins.push(Box::new(top.pin_changes()?));
     }
     Ok(pins)
 }
 
 /// Stacks the layers of a chain, without anything to write to. What must outlive the sight is added to `pins`.
-pub(crate) fn stack(home: &Home, chain: &[Arc<Part>], way: Way, pins: &mut Vec<Box<dyn Pin>>) -> Result<OwnedFd> {
+pub(crate) fn stack(
+    homes: &Homes<Home>,
+    chain: &[Arc<Part>],
+    way: Way,
+    pins: &mut Vec<Box<dyn Pin>>,
+) -> Result<OwnedFd> {
     let mut lowers: Vec<Source> = chain.iter().flat_map(|part| part.sources()).collect();
     if let ([only], Some(part)) = (lowers.as_slice(), chain.last()) {
         let empty = match part.empty()?.filter(|empty| empty.id != only.id) {
             Some(empty) => empty,
-            None => Ground::make(home, pins)?,
+            None => Ground::make(homes.own(), pins)?,
         };
         lowers.push(empty);
     }
@@ -68,7 +73,7 @@ pub(crate) fn stack(home: &Home, chain: &[Arc<Part>], way: Way, pins: &mut Vec<B
     Stack { lowers, upper: None, options }.view(way.features)
 }
 
-/// An empty directory in staging, for a layer that stands on nothing and has lost its own.
+/// An empty directory in staging, for a layer that stands on nothing and has lost its own, or whose own isn't relied on.
 ///
 /// It stays as long as the sight: the kernel ends a listing short, without an error, when a directory that it merges is
 /// deleted.

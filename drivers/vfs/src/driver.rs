@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use storage_core::driver::{
-    Capabilities, Comparison, Detached, Driver, Exclusive, Extent, LayerRef, MountOptions, Mounting, Naive, Plan,
-    Request, Shared, Staged, Swept, Trash, View,
+    self, Capabilities, Comparison, Detached, Driver, Exclusive, Extent, Homes, LayerRef, MountOptions, Mounting,
+    Naive, OwnerMaps, Plan, Request, Shared, Staged, Swept, Trash, View,
 };
 use storage_core::error::{OsContext, Result};
 use storage_core::fs::probe::has_reflink;
@@ -22,7 +22,7 @@ use crate::{mounting, options, survey, view};
 /// The driver, open on its home.
 #[derive(Debug)]
 pub struct Vfs {
-    pub(crate) home: Home,
+    pub(crate) homes: Homes<Home>,
     pub(crate) features: Features,
 }
 
@@ -35,39 +35,40 @@ impl Vfs {
     /// Opens the driver with the mount calls that `features` allows, for tests of what is done without them.
     pub fn open_with(request: &Request, features: Features) -> Result<Self> {
         options::check(&request.options)?;
-        let home = Home::new(&request.home);
-        home.make()?;
-        Ok(Vfs { home, features })
+        let homes = Homes::new(request, Home::new);
+        homes.writable_ones().try_for_each(Home::make)?;
+        Ok(Vfs { homes, features })
     }
 
     pub(crate) fn view_of(&self, layer: &LayerRef) -> Result<View> {
-        view::view(&self.home, &layer.id, self.features)
+        view::view(&self.homes, layer, self.features)
     }
 
-    pub(crate) fn compare_with(&self, layer: &LayerRef, base: Option<&LayerRef>) -> Result<Naive> {
+    pub(crate) fn compare_with(&self, layer: &LayerRef, base: Option<&LayerRef>, maps: &OwnerMaps) -> Result<Naive> {
         let base = base.map(|base| self.view_of(base)).transpose()?;
-        Ok(Naive::new(self.view_of(layer)?, base))
+        Ok(Naive::new(self.view_of(layer)?, base, maps.clone()))
     }
 
-    pub(crate) fn identity_of(&self, id: &LayerId) -> Result<String> {
-        let path = self.home.layer(id);
+    pub(crate) fn identity_of(&self, id: &LayerId, home: driver::Home) -> Result<String> {
+        let path = self.homes.of(home)?.layer(id);
         lasting_identity(open_directory(&path)?, &path)
     }
 
     pub(crate) fn is_empty_base(&self, layer: &LayerRef) -> Result<bool> {
-        let path = self.home.layer(&layer.id);
+        let path = self.homes.of(layer.home)?.layer(&layer.id);
         let mut entries = std::fs::read_dir(&path).os("read directory", &path)?;
         Ok(layer.ancestors.is_empty() && entries.next().is_none())
     }
 
-    pub(crate) fn trash(&self, id: &LayerId) -> Result<Option<Trashed>> {
-        self.home.tempdirs().trash(&self.home.layer(id))
+    pub(crate) fn trash(&self, id: &LayerId, home: driver::Home) -> Result<Option<Trashed>> {
+        let home = self.homes.writable(home)?;
+        home.tempdirs().trash(&home.layer(id))
     }
 }
 
 impl Driver for Vfs {
     fn capabilities(&self) -> Capabilities {
-        survey::capabilities(has_reflink(self.home.root()), self.features)
+        survey::capabilities(has_reflink(self.homes.own().root()), self.features)
     }
 
     fn has_kernel_mounts(&self) -> bool {
@@ -75,32 +76,38 @@ impl Driver for Vfs {
     }
 
     fn status(&self) -> Vec<(String, String)> {
-        let backing = filesystem_type(self.home.root()).map_or("<unknown>", |found| found.name());
+        let backing = filesystem_type(self.homes.own().root()).map_or("<unknown>", |found| found.name());
         vec![("Backing Filesystem".to_owned(), backing.to_owned())]
     }
 
-    fn exists(&self, _held: &Shared<'_>, id: &LayerId) -> Result<bool> {
-        Ok(self.home.layer(id).is_dir())
+    fn exists(&self, _held: &Shared<'_>, id: &LayerId, home: driver::Home) -> Result<bool> {
+        Ok(self.homes.of(home)?.has(id))
     }
 
-    fn list(&self, _held: &Shared<'_>) -> Result<Vec<String>> {
-        self.home.list()
+    fn list(&self, _held: &Shared<'_>, home: driver::Home) -> Result<Vec<String>> {
+        self.homes.of(home)?.list()
     }
 
     fn metadata(&self, _held: &Shared<'_>, _layer: &LayerRef) -> Result<Vec<(String, String)>> {
         Ok(Vec::new())
     }
 
-    fn identity(&self, _held: &Shared<'_>, id: &LayerId) -> Result<String> {
-        self.identity_of(id)
+    fn identity(&self, _held: &Shared<'_>, id: &LayerId, home: driver::Home) -> Result<String> {
+        self.identity_of(id, home)
     }
 
     fn view(&self, _held: &Shared<'_>, layer: &LayerRef) -> Result<View> {
         self.view_of(layer)
     }
 
-    fn compare(&self, _held: &Shared<'_>, layer: &LayerRef, base: Option<&LayerRef>) -> Result<Box<dyn Comparison>> {
-        Ok(Box::new(self.compare_with(layer, base)?))
+    fn compare(
+        &self,
+        _held: &Shared<'_>,
+        layer: &LayerRef,
+        base: Option<&LayerRef>,
+        maps: &OwnerMaps,
+    ) -> Result<Box<dyn Comparison>> {
+        Ok(Box::new(self.compare_with(layer, base, maps)?))
     }
 
     /// A copy doesn't know what of it is its own, so only an empty base layer surely has nothing.
@@ -108,28 +115,28 @@ impl Driver for Vfs {
         self.is_empty_base(layer)
     }
 
-    fn write_mark(&self, _held: &Shared<'_>, _id: &LayerId) -> Result<Option<String>> {
+    fn write_mark(&self, _held: &Shared<'_>, _id: &LayerId, _home: driver::Home) -> Result<Option<String>> {
         Ok(None)
     }
 
-    fn mount_point(&self, id: &LayerId) -> PathBuf {
-        self.home.layer(id)
+    fn mount_point(&self, id: &LayerId, home: driver::Home) -> PathBuf {
+        self.homes.of(home).unwrap_or(self.homes.own()).layer(id)
     }
 
-    fn name_directories(&self) -> Vec<PathBuf> {
-        vec![self.home.root().join("dir")]
+    fn name_directories(&self, home: driver::Home) -> Vec<PathBuf> {
+        self.homes.writable(home).map_or_else(|_| Vec::new(), |home| vec![home.layers()])
     }
 
-    fn is_mounted(&self, _held: &Shared<'_>, _id: &LayerId) -> Result<bool> {
+    fn is_mounted(&self, _held: &Shared<'_>, _id: &LayerId, _home: driver::Home) -> Result<bool> {
         Ok(false)
     }
 
     fn begin(&self, _held: &Shared<'_>, plan: &Plan) -> Result<Box<dyn Staged>> {
-        Ok(Box::new(StagedTree::begin(&self.home, plan)?))
+        Ok(Box::new(StagedTree::begin(&self.homes, plan)?))
     }
 
-    fn remove(&self, _held: &mut Exclusive<'_>, id: &LayerId) -> Result<Box<dyn Trash>> {
-        Ok(Box::new(self.trash(id)?))
+    fn remove(&self, _held: &mut Exclusive<'_>, id: &LayerId, home: driver::Home) -> Result<Box<dyn Trash>> {
+        Ok(Box::new(self.trash(id, home)?))
     }
 
     fn heal(&self, _held: &mut Exclusive<'_>, _layer: &LayerRef) -> Result<()> {
@@ -137,19 +144,30 @@ impl Driver for Vfs {
     }
 
     fn mount(&self, _held: &mut Mounting<'_>, layer: &LayerRef, options: &MountOptions) -> Result<PathBuf> {
-        mounting::mount(&self.home, &layer.id, options)
+        mounting::mount(self.homes.of(layer.home)?, &layer.id, options)
     }
 
     fn retire(&self, _held: &mut Mounting<'_>) -> Result<Detached> {
         Ok(Detached::default())
     }
 
-    fn unmount(&self, _held: &mut Mounting<'_>, _id: &LayerId, _extent: Extent) -> Result<Detached> {
+    fn unmount(
+        &self,
+        _held: &mut Mounting<'_>,
+        _id: &LayerId,
+        _home: driver::Home,
+        _extent: Extent,
+    ) -> Result<Detached> {
         Ok(Detached::default())
     }
 
     fn sweep(&self, deadline: Instant, task: &Task) -> Result<Swept> {
-        let (reclaimed, left) = self.home.tempdirs().sweep(deadline, task)?;
-        Ok(Swept { reclaimed, left })
+        let mut swept = Swept::default();
+        for home in self.homes.writable_ones() {
+            let (reclaimed, left) = home.tempdirs().sweep(deadline, task)?;
+            swept.reclaimed += reclaimed;
+            swept.left += left;
+        }
+        Ok(swept)
     }
 }

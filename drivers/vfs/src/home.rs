@@ -38,6 +38,11 @@ impl Home {
         self.layers().join(id.as_str())
     }
 
+    /// Whether the layer has a place.
+    pub(crate) fn has(&self, id: &LayerId) -> bool {
+        std::fs::symlink_metadata(self.layer(id)).is_ok_and(|metadata| metadata.is_dir())
+    }
+
     pub(crate) fn tempdirs(&self) -> TempDirs {
         TempDirs::new(self.root.join("tempdirs"))
     }

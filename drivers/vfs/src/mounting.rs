@@ -12,8 +12,14 @@ use crate::options::check_mount_options;
 /// The directory of the layer. Nothing is mounted; who asks for a read-only mount is trusted not to write.
 pub(crate) fn mount(home: &Home, id: &LayerId, options: &MountOptions) -> Result<PathBuf> {
     check_mount_options(options.options.iter().map(String::as_str))?;
+    if options.namespace.as_ref().is_some_and(|namespace| !namespace.maps().is_identity()) {
+        return Err(Error::new(Kind::NotSupported, "mount layer")
+            .at(home.layer(id))
+            .detail("a directory can't be shown with other owners than it has")
+            .remedy("make the layer with the owners that it shall have"));
+    }
     let path = home.layer(id);
-    if path.is_dir() {
+    if home.has(id) {
         return Ok(path);
     }
     Err(Error::new(Kind::NotFound, "mount layer").at(path).detail("the layer has no place"))

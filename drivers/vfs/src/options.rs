@@ -13,14 +13,13 @@ fn check_one(key: &str, value: &str) -> Result<()> {
     match key {
         "mountopt" => check_mount_options([value]),
         "sync" if matches!(value, "" | "none" | "filesystem") => Ok(()),
-        "imagestore" if value.is_empty() => Ok(()),
         "ignore_chown_errors" if is_false(value) || !in_user_namespace() => Ok(()),
-        "sync" | "imagestore" | "ignore_chown_errors" => Err(Error::new(Kind::NotSupported, "read storage option")
+        "sync" | "ignore_chown_errors" => Err(Error::new(Kind::NotSupported, "read storage option")
             .detail(format!("vfs.{key}={value}"))
             .remedy("leave the option out")),
         _ => Err(Error::new(Kind::Usage, "read storage option")
             .detail(format!("vfs driver: unknown option {key:?}"))
-            .remedy("use mountopt, ignore_chown_errors, sync or imagestore")),
+            .remedy("use mountopt, ignore_chown_errors or sync, and imagestore where stores are named")),
     }
 }
 

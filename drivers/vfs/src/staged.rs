@@ -5,11 +5,12 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::PathBuf;
 
 use storage_core::archive::Whiteouts;
-use storage_core::driver::{Exclusive, Pin, PinnedDir, Plan, Staged, Start, Trash};
-use storage_core::error::{Error, Kind, OsContext, Result};
+use storage_core::driver::{Exclusive, Homes, PinnedDir, Plan, Staged, StagingPlace, Start, Trash};
+use storage_core::error::{OsContext, Result};
 use storage_core::fs::copy::{Side, copy_tree};
 use storage_core::fs::tempdir::Trashed;
-use storage_core::fs::{TempDir, lasting_identity, open_directory};
+use storage_core::fs::{lasting_identity, open_directory};
+use storage_core::idmap::{Shift, Threads, chown_tree};
 use storage_core::ids::LayerId;
 use storage_core::task::Task;
 
@@ -22,73 +23,65 @@ const TREE: &str = "layer";
 /// A tree in the making.
 #[derive(Debug)]
 pub(crate) struct StagedTree {
+    /// Where the layer will stand.
     home: Home,
-    place: TempDir,
-    /// What is copied, held so that nothing else can have its identity.
-    origin: Option<PinnedDir>,
+    place: StagingPlace,
+    /// How owners change in the copy.
+    shift: Shift,
 }
 
 impl StagedTree {
-    pub(crate) fn begin(home: &Home, plan: &Plan) -> Result<Self> {
+    pub(crate) fn begin(homes: &Homes<Home>, plan: &Plan) -> Result<Self> {
         check_layer_options(&plan.options)?;
+        let home = homes.writable(plan.home)?.clone();
         let origin = match &plan.start {
             Start::OnParent(None) => None,
             Start::OnParent(Some(layer)) | Start::Replacing { layer, .. } => {
-                Some(PinnedDir::open(home.layer(&layer.id))?)
+                Some(PinnedDir::open_in(layer.home, homes.of(layer.home)?.layer(&layer.id))?)
             }
         };
-        let place = home.tempdirs().create()?;
-        let tree = place.path().join(TREE);
+        let is_base = origin.is_none();
+        let place = StagingPlace::new(home.tempdirs(), origin)?;
+        let tree = place.path(TREE);
         std::fs::DirBuilder::new().mode(0o700).create(&tree).os("mkdir", &tree)?;
-        if origin.is_none() {
+        if is_base {
             let mode = std::fs::Permissions::from_mode(0o555);
             std::fs::set_permissions(&tree, mode).os("chmod", &tree)?;
+            if !plan.maps.is_empty() {
+                let root = plan.maps.root()?;
+                std::os::unix::fs::chown(&tree, Some(root.uid), Some(root.gid)).os("chown", &tree)?;
+            }
         }
-        Ok(StagedTree { home: home.clone(), place, origin })
+        Ok(StagedTree { home, place, shift: plan.shift() })
     }
 
     fn tree(&self) -> PathBuf {
-        self.place.path().join(TREE)
-    }
-
-    /// Fails unless what this was copied from is still there, the same.
-    fn check_origin(&self) -> Result<()> {
-        self.origin.as_ref().map_or(Ok(()), |origin| {
-            origin.check().map_err(|error| {
-                error.detail("the layer that the new one starts from is not the same any more").remedy("try again")
-            })
-        })
+        self.place.path(TREE)
     }
 
     pub(crate) fn commit_as(&self, id: &LayerId) -> Result<()> {
-        self.check_origin()?;
-        let target = self.home.layer(id);
-        self.place.move_out(TREE, &target).map_err(|error| match error.errno() {
-            Some(libc::EEXIST) => Error::new(Kind::DuplicateId, "commit layer").at(&target).because(error),
-            _ => error,
-        })
+        self.place.commit(TREE, &self.home.layer(id))
     }
 
-    pub(crate) fn replace_content(&self, id: &LayerId) -> Result<Option<Trashed>> {
-        self.check_origin()?;
-        let target = self.home.layer(id);
-        self.place.exchange(TREE, &target)?;
-        // The former content now lies where this was made.
-        self.home.tempdirs().trash(&self.tree()).inspect_err(|_| {
-            let _ = self.place.exchange(TREE, &target);
-        })
+    pub(crate) fn replace_content(&mut self, id: &LayerId) -> Result<Option<Trashed>> {
+        self.place.check_origin()?;
+        self.place.replace(TREE, &self.home.layer(id))
     }
 }
 
 impl Staged for StagedTree {
     fn fill(&mut self, task: &Task) -> Result<()> {
-        let Some(from) = self.origin.as_ref().map(PinnedDir::path) else { return Ok(()) };
+        let Some(origin) = self.place.origin() else { return Ok(()) };
         let to = self.tree();
         copy_tree(
-            Side { root: open_directory(from)?, path: from },
+            Side { root: origin.readable()?, path: origin.path() },
             Side { root: open_directory(&to)?, path: &to },
             task,
-        )
+        )?;
+        if self.shift.is_nothing() {
+            return Ok(());
+        }
+        chown_tree(open_directory(&to)?, &to, &self.shift, Threads::available(), task)
     }
 
     fn root(&self) -> Result<OwnedFd> {
@@ -108,9 +101,6 @@ impl Staged for StagedTree {
     }
 
     fn replace(&mut self, _held: &mut Exclusive<'_>, id: &LayerId) -> Result<Box<dyn Trash>> {
-        let former = self.replace_content(id)?;
-        // What it started from is trash now, which is left alone as long as somebody has a view of it.
-        self.origin = None;
-        Ok(Box::new(former))
+        Ok(Box::new(self.replace_content(id)?))
     }
 }

@@ -1,6 +1,6 @@
 //! What differs between two trees.
 //!
-//! Two entries are equal when type, mode, owner, group and device number are, for anything but a directory also size and
+//! Two entries are equal when type, mode, owner and group (as they are inside, where maps are given) and device number are, for anything but a directory also size and
 //! modification time to the nanosecond, for a link its target, and the extended attributes `security.capability` and
 //! `user.*` (those of the overlay filesystem don't count). A file of several names that has not as many as before differs
 //! too, so that all names of a file are told when it got one more, and their archive says that they are one file. Contents
@@ -20,6 +20,7 @@ use crate::archive::names;
 use crate::archive::walk::{self, Dirs};
 use crate::error::{Error, Kind, Result};
 use crate::fs::xattr;
+use crate::idmap::{Maps, Owner};
 use crate::task::Task;
 
 /// How an entry differs; the numbers are those that the reference prints in JSON.
@@ -53,6 +54,23 @@ impl std::fmt::Display for Change {
     }
 }
 
+/// A tree, and the maps with which its owners are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Tree<'a> {
+    /// The root directory, readable.
+    pub root: BorrowedFd<'a>,
+    /// The maps: an owner counts, and stands in an archive, as it is inside.
+    pub maps: &'a Maps,
+}
+
+impl<'a> Tree<'a> {
+    /// The tree at `root`, whose owners are kept as they are.
+    pub fn plain(root: BorrowedFd<'a>) -> Self {
+        static NONE: Maps = Maps::NONE;
+        Tree { root, maps: &NONE }
+    }
+}
+
 /// Reports what differs between the tree `new` and the tree `old` (nothing, when there is none), at `at` and below it;
 /// `/` stands for all. The root itself is never reported.
 ///
@@ -60,16 +78,17 @@ impl std::fmt::Display for Change {
 /// a directory and the other something else, the path is modified, and what a new directory holds is added. Fails with
 /// [`Kind::Changed`] when an entry vanishes meanwhile.
 pub fn compare(
-    new: BorrowedFd<'_>,
-    old: Option<BorrowedFd<'_>>,
+    new: Tree<'_>,
+    old: Option<Tree<'_>>,
     at: &Path,
     task: &Task,
     each: &mut dyn FnMut(Change) -> Result<()>,
 ) -> Result<()> {
     let at = names::clean(at.as_os_str().as_bytes())?;
     let mut walk = Walk {
-        new: Dirs::new(new).map_err(|errno| failed("openat", &at, errno))?,
-        old: old.map(Dirs::new).transpose().map_err(|errno| failed("openat", &at, errno))?,
+        new: Dirs::new(new.root).map_err(|errno| failed("openat", &at, errno))?,
+        old: old.map(|old| Dirs::new(old.root)).transpose().map_err(|errno| failed("openat", &at, errno))?,
+        maps: (new.maps, old.map_or(new.maps, |old| old.maps)),
         path: Vec::new(),
         levels: Vec::new(),
         task,
@@ -94,7 +113,7 @@ pub fn compare(
 
 /// Whether and how one path differs, without looking below it. A path whose parent is no directory in a tree isn't in
 /// that tree.
-pub fn compare_paths(new: BorrowedFd<'_>, old: Option<BorrowedFd<'_>>, path: &Path) -> Result<Option<ChangeKind>> {
+pub fn compare_paths(new: Tree<'_>, old: Option<Tree<'_>>, path: &Path) -> Result<Option<ChangeKind>> {
     let path = names::clean(path.as_os_str().as_bytes())?;
     let (dir, name) = names::split(&path);
     let name = if name.is_empty() { OsStr::new(".") } else { names::os(name) };
@@ -103,24 +122,26 @@ pub fn compare_paths(new: BorrowedFd<'_>, old: Option<BorrowedFd<'_>>, path: &Pa
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
         Err(errno) => Err(failed("openat", &path, errno)),
     };
-    let new = open(new)?;
-    let old = old.map(open).transpose()?.flatten();
-    let new = Side::of(new.as_ref(), name, &path)?;
-    let old = Side::of(old.as_ref(), name, &path)?;
+    let new_dir = open(new.root)?;
+    let old_dir = old.map(|old| open(old.root)).transpose()?.flatten();
+    let old_maps = old.map_or(new.maps, |old| old.maps);
+    let new = Side::of(new_dir.as_ref(), new.maps, name, &path)?;
+    let old = Side::of(old_dir.as_ref(), old_maps, name, &path)?;
     difference(new.as_ref(), old.as_ref(), name, &path)
 }
 
 /// An entry in one of the trees.
 struct Side<'a> {
     dir: BorrowedFd<'a>,
+    maps: &'a Maps,
     stat: Stat,
 }
 
 impl<'a> Side<'a> {
-    fn of(dir: Option<&'a impl std::os::fd::AsFd>, name: &OsStr, path: &[u8]) -> Result<Option<Self>> {
+    fn of(dir: Option<&'a impl std::os::fd::AsFd>, maps: &'a Maps, name: &OsStr, path: &[u8]) -> Result<Option<Self>> {
         let Some(dir) = dir.map(std::os::fd::AsFd::as_fd) else { return Ok(None) };
         match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(Side { dir, stat })),
+            Ok(stat) => Ok(Some(Side { dir, maps, stat })),
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
             Err(errno) => Err(failed("fstatat", path, errno)),
         }
@@ -128,6 +149,12 @@ impl<'a> Side<'a> {
 
     fn kind(&self) -> FileType {
         FileType::from_raw_mode(self.stat.st_mode)
+    }
+
+    /// The owner inside; the one outside when the maps have none for it.
+    fn owner(&self) -> Result<Owner, Owner> {
+        let outside = Owner { uid: self.stat.st_uid, gid: self.stat.st_gid };
+        self.maps.to_container(outside).ok_or(outside)
     }
 }
 
@@ -142,11 +169,13 @@ fn difference(new: Option<&Side<'_>>, old: Option<&Side<'_>>, name: &OsStr, path
 
 fn same(new: &Side<'_>, old: &Side<'_>, name: &OsStr, path: &[u8]) -> Result<bool> {
     let (one, other) = (&new.stat, &old.stat);
+    if new.owner() != old.owner() {
+        return Ok(false);
+    }
     if (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino) {
         return Ok(true);
     }
-    if (one.st_mode, one.st_uid, one.st_gid, one.st_rdev) != (other.st_mode, other.st_uid, other.st_gid, other.st_rdev)
-    {
+    if (one.st_mode, one.st_rdev) != (other.st_mode, other.st_rdev) {
         return Ok(false);
     }
     let content = |stat: &Stat| (stat.st_size, stat.st_mtime, stat.st_mtime_nsec);
@@ -202,6 +231,8 @@ struct Level {
 struct Walk<'w> {
     new: Dirs,
     old: Option<Dirs>,
+    /// The maps of the new tree and of the old one.
+    maps: (&'w Maps, &'w Maps),
     path: Vec<u8>,
     levels: Vec<Level>,
     task: &'w Task,
@@ -280,8 +311,8 @@ impl Walk<'_> {
         self.path = names::join(&self.path, name.as_bytes());
         let new_fd = self.new.fd();
         let old_fd = self.old.as_ref().filter(|_| has_old).map(Dirs::fd);
-        let new = Side::of(Some(&new_fd), name, &self.path)?;
-        let old = Side::of(old_fd.as_ref(), name, &self.path)?;
+        let new = Side::of(Some(&new_fd), self.maps.0, name, &self.path)?;
+        let old = Side::of(old_fd.as_ref(), self.maps.1, name, &self.path)?;
         let Some(found) = new.as_ref().or(old.as_ref()) else {
             return Err(failed("fstatat", &self.path, Errno::NOENT));
         };

@@ -9,12 +9,13 @@ use std::os::fd::BorrowedFd;
 use std::sync::mpsc;
 
 use crate::archive::compression::{Compression, write_failed};
-use crate::archive::extract::{Extractor, Placed};
+use crate::archive::extract::{Extractor, Placed, Strictness};
 use crate::archive::feed::{self, BUFFERS, Fodder};
 use crate::archive::names;
 use crate::archive::tar::{Entry, EntryKind, Reader, bad, shown};
 use crate::archive::tar_split::{Checksum, Lines, SplitWriter, Spool, rewrite};
 use crate::error::{Error, Kind, Result};
+use crate::idmap::Maps;
 use crate::task::Task;
 
 /// How the whiteouts of an archive are applied.
@@ -45,6 +46,8 @@ pub struct Ingest<'a> {
     pub whiteouts: Whiteouts,
     /// Receives the complete content of the tar-split file, which is written at the end, after all else succeeded.
     pub tar_split: Option<Box<dyn Write + Send + 'a>>,
+    /// The maps with which owners are kept: an id of the archive that they don't have is [`Kind::InvalidMappings`].
+    pub maps: Maps,
     /// A refused change of owner is no error.
     pub ignore_chown_errors: bool,
     /// The process is not privileged: devices are left out, refused xattrs are no error.
@@ -56,7 +59,14 @@ pub struct Ingest<'a> {
 impl Ingest<'_> {
     /// Extracts with these whiteouts, everything else strict, without a tar-split.
     pub fn new(whiteouts: Whiteouts) -> Self {
-        Ingest { whiteouts, tar_split: None, ignore_chown_errors: false, in_user_ns: false, ending: Ending::Required }
+        Ingest {
+            whiteouts,
+            tar_split: None,
+            maps: Maps::NONE,
+            ignore_chown_errors: false,
+            in_user_ns: false,
+            ending: Ending::Required,
+        }
     }
 }
 
@@ -65,6 +75,7 @@ impl std::fmt::Debug for Ingest<'_> {
         f.debug_struct("Ingest")
             .field("whiteouts", &self.whiteouts)
             .field("tar_split", &self.tar_split.is_some())
+            .field("maps", &self.maps)
             .field("ignore_chown_errors", &self.ignore_chown_errors)
             .field("in_user_ns", &self.in_user_ns)
             .field("ending", &self.ending)
@@ -98,9 +109,9 @@ pub struct Ingested {
 ///
 /// When it fails, `root` holds a part of the archive, and the tar-split nothing of use: both are to be thrown away.
 pub fn ingest(input: impl Read + Send, root: BorrowedFd<'_>, options: Ingest<'_>, task: &Task) -> Result<Ingested> {
-    let Ingest { whiteouts, tar_split, ignore_chown_errors, in_user_ns, ending } = options;
+    let Ingest { whiteouts, tar_split, maps, ignore_chown_errors, in_user_ns, ending } = options;
     let wants_split = tar_split.is_some();
-    let mut extractor = Extractor::new(root, whiteouts, ignore_chown_errors, in_user_ns);
+    let mut extractor = Extractor::new(root, whiteouts, maps, Strictness { ignore_chown_errors, in_user_ns });
     let (full, fodder) = mpsc::sync_channel(BUFFERS);
     let (back, empty) = mpsc::channel();
     std::thread::scope(|scope| {

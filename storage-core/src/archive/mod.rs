@@ -14,7 +14,7 @@ pub mod tar_split;
 pub(crate) mod walk;
 pub mod write;
 
-pub use changes::{Change, ChangeKind, compare, compare_paths};
+pub use changes::{Change, ChangeKind, Tree, compare, compare_paths};
 pub use compression::{Compression, Encoder, decoder};
 pub use content::same_content;
 pub use hash::HashingWriter;

@@ -11,33 +11,35 @@ use std::path::Path;
 use rustix::fs::{AtFlags, FileType, Stat};
 use rustix::io::Errno;
 
-use crate::archive::changes::{self, Change, ChangeKind, compare};
+use crate::archive::changes::{self, Change, ChangeKind, Tree, compare};
 use crate::archive::names;
 use crate::archive::tar::{Entry, EntryKind, Time};
 use crate::archive::walk;
 use crate::archive::write::{TarWriter, check_name};
 use crate::error::{Error, Kind, OsContext, Result};
 use crate::fs::xattr;
+use crate::idmap::Owner;
 use crate::task::Task;
 
 /// Files are read in pieces of at most this size.
 const PIECE: usize = 256 * 1024;
 
-/// Writes the archive of `changes`, in their order, with the content that the tree `root` has; of the whole tree when
+/// Writes the archive of `changes`, in their order, with the content that the tree `tree` has; of the whole tree when
 /// there are none given. A deletion becomes a whiteout (`.wh.NAME`). Names of one file after the first become hard links.
 ///
 /// `before_end` is asked after the last read and before the end of the archive is written: when it fails, the archive
 /// has no valid end. A file that vanishes, shrinks or becomes something else meanwhile is a [`Kind::Changed`] error. A
-/// file whose name would be a whiteout is [`Kind::NotSupported`]. Sockets are left out.
+/// file whose name would be a whiteout is [`Kind::NotSupported`], one whose owner is outside the maps of the tree
+/// [`Kind::InvalidMappings`]. Sockets are left out.
 pub fn pack(
-    root: BorrowedFd<'_>,
+    tree: Tree<'_>,
     changes: Option<&mut dyn Iterator<Item = Result<Change>>>,
     out: &mut dyn Write,
     before_end: &mut dyn FnMut() -> Result<()>,
     task: &Task,
 ) -> Result<()> {
     let mut packer = Packer {
-        root,
+        tree,
         tar: TarWriter::new(std::io::BufWriter::with_capacity(64 * 1024, out)),
         links: HashMap::new(),
         parent: None,
@@ -50,7 +52,7 @@ pub fn pack(
                 packer.add(&change?)?;
             }
         }
-        None => compare(root, None, Path::new("/"), &Task::new("list tree"), &mut |change| packer.add(&change))?,
+        None => compare(tree, None, Path::new("/"), &Task::new("list tree"), &mut |change| packer.add(&change))?,
     }
     packer.tar.end_entry()?;
     before_end()?;
@@ -58,7 +60,7 @@ pub fn pack(
 }
 
 struct Packer<'p> {
-    root: BorrowedFd<'p>,
+    tree: Tree<'p>,
     tar: TarWriter<std::io::BufWriter<&'p mut dyn Write>>,
     /// The first names of files that have several.
     links: HashMap<(u64, u64), Vec<u8>>,
@@ -93,13 +95,16 @@ impl Packer<'_> {
     fn open_parent(&mut self, dir: &[u8], path: &[u8]) -> Result<OwnedFd> {
         match self.parent.take() {
             Some((name, fd)) if name == dir => Ok(fd),
-            _ => walk::open_path(self.root, dir).map_err(|errno| failed("openat", path, errno)),
+            _ => walk::open_path(self.tree.root, dir).map_err(|errno| failed("openat", path, errno)),
         }
     }
 
     fn one(&mut self, dir: BorrowedFd<'_>, name: &OsStr, path: &[u8], stat: &Stat) -> Result<()> {
         let file_type = FileType::from_raw_mode(stat.st_mode);
         let Some(mut entry) = describe(path, stat) else { return Ok(()) };
+        let outside = Owner { uid: stat.st_uid, gid: stat.st_gid };
+        let inside = self.tree.maps.to_container(outside).ok_or_else(|| unmapped(path, outside))?;
+        (entry.uid, entry.gid) = (inside.uid, inside.gid);
         if !file_type.is_dir() && stat.st_nlink > 1 {
             if let Some(first) = self.links.get(&(stat.st_dev, stat.st_ino)) {
                 entry.kind = EntryKind::HardLink;
@@ -200,6 +205,12 @@ fn xattrs(dir: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<Vec<(Vec<u8>,
     }
     found.sort_unstable();
     Ok(found)
+}
+
+fn unmapped(path: &[u8], owner: Owner) -> Error {
+    Error::new(Kind::InvalidMappings, "pack archive")
+        .at(names::os(path))
+        .detail(format!("its owner {owner} is outside the maps of the layer"))
 }
 
 fn changed(path: &[u8], what: &str) -> Error {

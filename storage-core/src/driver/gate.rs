@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::{
-    Capabilities, Comparison, Detached, Driver, Exclusive, Extent, LayerRef, MountOptions, Mounting, Plan, Shared,
-    Staged, Swept, Trash, View,
+    Capabilities, Comparison, Detached, Driver, Exclusive, Extent, Home, LayerRef, MountOptions, Mounting, OwnerMaps,
+    Plan, Shared, Staged, Swept, Trash, View,
 };
 use crate::error::{Error, Kind, Result};
 use crate::ids::LayerId;
@@ -89,13 +89,13 @@ impl Gate {
     }
 
     /// Where a mount of the layer is shown. Needs no lock.
-    pub fn mount_point(&self, id: &LayerId) -> PathBuf {
-        self.driver.mount_point(id)
+    pub fn mount_point(&self, id: &LayerId, home: Home) -> PathBuf {
+        self.driver.mount_point(id, home)
     }
 
-    /// The directories whose entries name layers. Needs no lock.
-    pub fn name_directories(&self) -> Vec<PathBuf> {
-        self.driver.name_directories()
+    /// The directories of a home whose entries name layers. Needs no lock.
+    pub fn name_directories(&self, home: Home) -> Vec<PathBuf> {
+        self.driver.name_directories(home)
     }
 
     /// Reclaims what died. Needs no store lock, and is called without one (R6).
@@ -106,13 +106,13 @@ impl Gate {
 
 impl SharedAccess<'_, '_> {
     /// See [`Driver::exists`].
-    pub fn exists(&self, id: &LayerId) -> Result<bool> {
-        self.driver.exists(self.held, id)
+    pub fn exists(&self, id: &LayerId, home: Home) -> Result<bool> {
+        self.driver.exists(self.held, id, home)
     }
 
     /// See [`Driver::list`].
-    pub fn list(&self) -> Result<Vec<String>> {
-        self.driver.list(self.held)
+    pub fn list(&self, home: Home) -> Result<Vec<String>> {
+        self.driver.list(self.held, home)
     }
 
     /// See [`Driver::metadata`].
@@ -121,8 +121,8 @@ impl SharedAccess<'_, '_> {
     }
 
     /// See [`Driver::identity`].
-    pub fn identity(&self, id: &LayerId) -> Result<String> {
-        self.driver.identity(self.held, id)
+    pub fn identity(&self, id: &LayerId, home: Home) -> Result<String> {
+        self.driver.identity(self.held, id, home)
     }
 
     /// See [`Driver::view`].
@@ -136,8 +136,8 @@ impl SharedAccess<'_, '_> {
     }
 
     /// See [`Driver::compare`].
-    pub fn compare(&self, layer: &LayerRef, base: Option<&LayerRef>) -> Result<Box<dyn Comparison>> {
-        self.driver.compare(self.held, layer, base)
+    pub fn compare(&self, layer: &LayerRef, base: Option<&LayerRef>, maps: &OwnerMaps) -> Result<Box<dyn Comparison>> {
+        self.driver.compare(self.held, layer, base, maps)
     }
 
     /// See [`Driver::is_untouched`].
@@ -146,13 +146,13 @@ impl SharedAccess<'_, '_> {
     }
 
     /// See [`Driver::write_mark`].
-    pub fn write_mark(&self, id: &LayerId) -> Result<Option<String>> {
-        self.driver.write_mark(self.held, id)
+    pub fn write_mark(&self, id: &LayerId, home: Home) -> Result<Option<String>> {
+        self.driver.write_mark(self.held, id, home)
     }
 
     /// See [`Driver::is_mounted`].
-    pub fn is_mounted(&self, id: &LayerId) -> Result<bool> {
-        self.driver.is_mounted(self.held, id)
+    pub fn is_mounted(&self, id: &LayerId, home: Home) -> Result<bool> {
+        self.driver.is_mounted(self.held, id, home)
     }
 
     /// See [`Driver::begin`].
@@ -173,8 +173,8 @@ impl ExclusiveAccess<'_, '_> {
     }
 
     /// See [`Driver::remove`].
-    pub fn remove(&mut self, id: &LayerId) -> Result<Box<dyn Trash>> {
-        self.driver.remove(self.held, id)
+    pub fn remove(&mut self, id: &LayerId, home: Home) -> Result<Box<dyn Trash>> {
+        self.driver.remove(self.held, id, home)
     }
 
     /// See [`Driver::heal`].
@@ -190,8 +190,8 @@ impl MountingAccess<'_, '_> {
     }
 
     /// See [`Driver::unmount`].
-    pub fn unmount(&mut self, id: &LayerId, extent: Extent) -> Result<Detached> {
-        self.driver.unmount(self.held, id, extent)
+    pub fn unmount(&mut self, id: &LayerId, home: Home, extent: Extent) -> Result<Detached> {
+        self.driver.unmount(self.held, id, home, extent)
     }
 
     /// See [`Driver::retire`].

@@ -5,23 +5,29 @@
 
 mod capability;
 mod gate;
+mod homes;
 mod layer;
 mod naive;
 mod pinned;
 mod registry;
+mod request;
 mod scratch;
 mod staged;
+mod staging;
 mod traits;
 mod view;
 
 pub use capability::{Capabilities, Capability};
 pub use gate::{ExclusiveAccess, Gate, MountingAccess, SharedAccess};
-pub use layer::{LayerRef, MountOptions, Plan, Start};
+pub use homes::Homes;
+pub use layer::{Ancestor, Home, LayerRef, MountOptions, OwnerMaps, Plan, Start};
 pub use naive::{Naive, pack_changes, size_of_changes};
 pub use pinned::PinnedDir;
-pub use registry::{Candidate, Choice, Descriptor, Registry, Request, Survey};
+pub use registry::{Candidate, Choice, Descriptor, Registry, Survey};
+pub use request::{Request, Roots};
 pub use scratch::ScratchLocks;
 pub use staged::{Detached, Staged, Trash};
+pub use staging::StagingPlace;
 pub use traits::{Comparison, Driver, Extent, Swept};
 pub use view::{Pin, View};
 

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType};
 
-use super::{Comparison, View};
-use crate::archive::{self, Change, ChangeKind, walk};
+use super::{Comparison, OwnerMaps, View};
+use crate::archive::{self, Change, ChangeKind, Tree, walk};
 use crate::error::{OsContext, Result};
 use crate::fs::FileId;
 use crate::task::Task;
@@ -20,25 +20,31 @@ use crate::task::Task;
 pub struct Naive {
     new: View,
     old: Option<View>,
+    maps: OwnerMaps,
 }
 
 impl Naive {
     /// How `new` differs from `old`, or from nothing.
-    pub fn new(new: View, old: Option<View>) -> Self {
-        Naive { new, old }
+    pub fn new(new: View, old: Option<View>, maps: OwnerMaps) -> Self {
+        Naive { new, old, maps }
+    }
+
+    fn tree(&self) -> Tree<'_> {
+        Tree { root: self.new.root(), maps: &self.maps.layer }
     }
 }
 
 impl Comparison for Naive {
     fn changes(&self, task: &Task, each: &mut dyn FnMut(Change) -> Result<()>) -> Result<()> {
-        archive::compare(self.new.root(), self.old.as_ref().map(View::root), Path::new("/"), task, each)
+        let old = self.old.as_ref().map(|old| Tree { root: old.root(), maps: &self.maps.base });
+        archive::compare(self.tree(), old, Path::new("/"), task, each)
     }
 
     fn pack(&self, out: &mut dyn Write, before_end: &mut dyn FnMut() -> Result<()>, task: &Task) -> Result<()> {
         if self.old.is_none() {
-            return archive::pack(self.new.root(), None, out, before_end, task);
+            return archive::pack(self.tree(), None, out, before_end, task);
         }
-        pack_changes(self, self.new.root(), out, before_end, task)
+        pack_changes(self, self.tree(), out, before_end, task)
     }
 
     fn size(&self, task: &Task) -> Result<u64> {
@@ -51,10 +57,10 @@ impl Comparison for Naive {
     }
 }
 
-/// Packs the changes of a comparison, with the content that the tree `root` has.
+/// Packs the changes of a comparison, with the content that `tree` has.
 pub fn pack_changes(
     comparison: &dyn Comparison,
-    root: BorrowedFd<'_>,
+    tree: Tree<'_>,
     out: &mut dyn Write,
     before_end: &mut dyn FnMut() -> Result<()>,
     task: &Task,
@@ -64,7 +70,7 @@ pub fn pack_changes(
         changes.push(Ok(change));
         Ok(())
     })?;
-    archive::pack(root, Some(&mut changes.into_iter()), out, before_end, task)
+    archive::pack(tree, Some(&mut changes.into_iter()), out, before_end, task)
 }
 
 /// The bytes of what a comparison says was added or modified, as the tree `root` has it. Each inode counts once, and

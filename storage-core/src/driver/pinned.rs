@@ -1,11 +1,13 @@
 //! The hold that a view has on the directory of a layer.
 
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::Pin;
+use rustix::fs::{Mode, OFlags};
+
+use super::{Home, Pin};
 use crate::error::{Error, Kind, OsContext, Result};
 use crate::fs::{FileId, tempdir};
 
@@ -22,16 +24,24 @@ impl PinnedDir {
     ///
     /// * Fails with [`Kind::NotFound`] when nothing stands there.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
-        let path = path.into();
-        let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
-        let opened = File::options().read(true).custom_flags(flags).open(&path).os("open(directory)", &path);
-        let dir = opened.map_err(explain_descriptors)?;
-        let id = FileId::of_fd(&dir, &path)?;
-        let pinned = PinnedDir { path, id, dir };
+        let pinned = Self::open_with(path.into(), 0)?;
         // Only who reclaims trash holds it exclusively: then the directory has just been taken away.
         tempdir::hold_for_view(&pinned.dir, &pinned.path).map_err(|_| pinned.changed())?;
         pinned.check()?;
         Ok(pinned)
+    }
+
+    /// Pins the directory at `path` in `home`. In an additional store nothing is locked, and nothing needs to be readable.
+    pub fn open_in(home: Home, path: impl Into<PathBuf>) -> Result<Self> {
+        if home.is_writable() { Self::open(path) } else { Self::open_with(path.into(), libc::O_PATH) }
+    }
+
+    fn open_with(path: PathBuf, flags: i32) -> Result<Self> {
+        let flags = flags | libc::O_DIRECTORY | libc::O_NOFOLLOW;
+        let opened = File::options().read(true).custom_flags(flags).open(&path).os("open(directory)", &path);
+        let dir = opened.map_err(explain_descriptors)?;
+        let id = FileId::of_fd(&dir, &path)?;
+        Ok(PinnedDir { path, id, dir })
     }
 
     /// Where it stands.
@@ -42,6 +52,12 @@ impl PinnedDir {
     /// Which directory it is.
     pub fn id(&self) -> FileId {
         self.id
+    }
+
+    /// The directory itself, opened for reading.
+    pub fn readable(&self) -> Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.dir, ".", flags, Mode::empty()).os("openat(.)", &self.path)
     }
 
     /// The path of `name` in it through the descriptor, for as long as this lives: for calls that take no descriptor.

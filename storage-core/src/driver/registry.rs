@@ -4,12 +4,10 @@
 //! (`inventory::submit! { DESCRIPTOR }`), or by a direct call of [`Registry::add`]. Mind that a driver crate which nobody
 //! names is not linked at all: `use storage_driver_overlay as _;` keeps it.
 
+use super::{Capabilities, Driver, Request, Roots};
+use crate::error::{Error, Kind, Result};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
-
-use super::{Capabilities, Driver};
-use crate::error::{Error, Kind, Result};
 
 /// What a driver tells about itself before it is opened.
 #[derive(Clone, Copy)]
@@ -33,40 +31,6 @@ inventory::collect!(Descriptor);
 impl fmt::Debug for Descriptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Descriptor").field("name", &self.name).field("priority", &self.priority).finish_non_exhaustive()
-    }
-}
-
-/// Where and how a driver is to work.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// The driver's home: `GRAPHROOT/<driver>`. It may not exist yet.
-    pub home: PathBuf,
-    /// The driver's place in the run root: `RUNROOT/<driver>`. It may not exist yet.
-    pub run_home: PathBuf,
-    /// Options for this driver, without its prefix (`mountopt=nodev`).
-    pub options: Vec<(String, String)>,
-}
-
-impl Request {
-    /// The request for the driver `name` below the two roots. Of `options` (`[driver.]key=value`) those of other drivers
-    /// are left out. Fails with [`Kind::Usage`] on one that has no `=`.
-    pub fn new(graph_root: &Path, run_root: &Path, name: &str, options: &[String]) -> Result<Self> {
-        let mut own = Vec::new();
-        for option in options {
-            let (key, value) = option.split_once('=').ok_or_else(|| {
-                Error::new(Kind::Usage, "read storage option")
-                    .detail(format!("{option:?} has no value"))
-                    .remedy("write it as KEY=VALUE")
-            })?;
-            match key.split_once('.') {
-                None => own.push((key.to_owned(), value.to_owned())),
-                Some((driver, key)) if driver == name || (driver == "overlay2" && name == "overlay") => {
-                    own.push((key.to_owned(), value.to_owned()));
-                }
-                Some(_) => {}
-            }
-        }
-        Ok(Request { home: graph_root.join(name), run_home: run_root.join(name), options: own })
     }
 }
 
@@ -146,11 +110,11 @@ impl Registry {
         })
     }
 
-    /// Asks every driver about the two roots, best first. Nothing is changed.
-    pub fn survey(&self, graph_root: &Path, run_root: &Path, options: &[String]) -> Result<Vec<Candidate>> {
+    /// Asks every driver about the roots, best first. Nothing is changed.
+    pub fn survey(&self, roots: &Roots, options: &[String]) -> Result<Vec<Candidate>> {
         let mut candidates = Vec::new();
         for descriptor in self.drivers.values() {
-            let request = Request::new(graph_root, run_root, descriptor.name, options)?;
+            let request = Request::new(roots, descriptor.name, options)?;
             let survey = (descriptor.survey)(&request);
             candidates.push(Candidate { descriptor: *descriptor, prior: is_prior(&request), survey });
         }
@@ -160,14 +124,8 @@ impl Registry {
 
     /// The driver with which a store is opened: as [`Registry::choose`], but the machine is looked at only where the driver
     /// has no home on the root yet.
-    pub fn settle(
-        &self,
-        graph_root: &Path,
-        run_root: &Path,
-        wanted: Option<&str>,
-        options: &[String],
-    ) -> Result<Descriptor> {
-        let prior = |name: &str| Ok(is_prior(&Request::new(graph_root, run_root, name, options)?));
+    pub fn settle(&self, roots: &Roots, wanted: Option<&str>, options: &[String]) -> Result<Descriptor> {
+        let prior = |name: &str| Ok(is_prior(&Request::new(roots, name, options)?));
         let mut homes = Vec::new();
         for descriptor in self.drivers.values() {
             if wanted.is_none_or(|wanted| self.get(wanted).is_ok_and(|wanted| wanted.name == descriptor.name))
@@ -178,7 +136,7 @@ impl Registry {
         }
         match homes.as_slice() {
             [one] => Ok(*one),
-            _ => Ok(self.choose(graph_root, run_root, wanted, options)?.descriptor),
+            _ => Ok(self.choose(roots, wanted, options)?.descriptor),
         }
     }
 
@@ -187,17 +145,11 @@ impl Registry {
     ///
     /// Fails with [`Kind::DriverUnusable`] when the choice can't work there, when several homes are on the root, or when
     /// none is usable; the text gives every candidate's reason.
-    pub fn choose(
-        &self,
-        graph_root: &Path,
-        run_root: &Path,
-        wanted: Option<&str>,
-        options: &[String],
-    ) -> Result<Choice> {
-        let candidates = self.survey(graph_root, run_root, options)?;
+    pub fn choose(&self, roots: &Roots, wanted: Option<&str>, options: &[String]) -> Result<Choice> {
+        let candidates = self.survey(roots, options)?;
         let find = |name: &str| candidates.iter().find(|candidate| candidate.descriptor.name == name);
         let failed = |detail: String, remedy: &'static str| {
-            Err(Error::new(Kind::DriverUnusable, "choose driver").at(graph_root).detail(detail).remedy(remedy))
+            Err(Error::new(Kind::DriverUnusable, "choose driver").at(&roots.graph).detail(detail).remedy(remedy))
         };
         let (chosen, reason) = if let Some(name) = wanted {
             (find(self.get(name)?.name), "it was asked for by name".to_owned())

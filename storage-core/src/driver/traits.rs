@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use super::{Capabilities, Detached, LayerRef, MountOptions, Plan, Staged, Trash, View};
+use super::{Capabilities, Detached, Home, LayerRef, MountOptions, OwnerMaps, Plan, Staged, Trash, View};
 use crate::archive::Change;
 use crate::error::Result;
 use crate::ids::LayerId;
@@ -46,17 +46,17 @@ pub trait Driver: fmt::Debug + Send + Sync {
 
     // ---- shared: these change nothing that others see (R1) ----
 
-    /// Whether `id` has a place.
-    fn exists(&self, held: &Shared<'_>, id: &LayerId) -> Result<bool>;
+    /// Whether `id` has a place in that home.
+    fn exists(&self, held: &Shared<'_>, id: &LayerId, home: Home) -> Result<bool>;
 
-    /// The names of all places of layers, also of those that no record knows. Names are as found: untrusted.
-    fn list(&self, held: &Shared<'_>) -> Result<Vec<String>>;
+    /// The names of all places of layers in a home, also of those that no record knows. Names are as found: untrusted.
+    fn list(&self, held: &Shared<'_>, home: Home) -> Result<Vec<String>>;
 
     /// Pairs that tell where the layer's parts are (`UpperDir`).
     fn metadata(&self, held: &Shared<'_>, layer: &LayerRef) -> Result<Vec<(String, String)>>;
 
     /// What tells the layer's content from every other, across renames and crashes (device and inode, a subvolume's uuid).
-    fn identity(&self, held: &Shared<'_>, id: &LayerId) -> Result<String>;
+    fn identity(&self, held: &Shared<'_>, id: &LayerId, home: Home) -> Result<String>;
 
     /// A read-only sight of the layer's whole tree. It attaches nothing to any path.
     ///
@@ -69,25 +69,33 @@ pub trait Driver: fmt::Debug + Send + Sync {
         self.view(held, layer)
     }
 
-    /// What is needed to tell how `layer` differs from `base` (from nothing, when there is no base), without a lock.
-    fn compare(&self, held: &Shared<'_>, layer: &LayerRef, base: Option<&LayerRef>) -> Result<Box<dyn Comparison>>;
+    /// What is needed to tell how `layer` differs from `base` (from nothing, when there is no base), without a lock. Owners
+    /// are compared and told as they are inside, by `maps`.
+    fn compare(
+        &self,
+        held: &Shared<'_>,
+        layer: &LayerRef,
+        base: Option<&LayerRef>,
+        maps: &OwnerMaps,
+    ) -> Result<Box<dyn Comparison>>;
 
     /// Whether the layer holds nothing of its own: nothing was applied to it and nothing written. Constant cost.
     fn is_untouched(&self, held: &Shared<'_>, layer: &LayerRef) -> Result<bool>;
 
     /// Something that changes whenever the layer is mounted for writing, by whomever; `None` where nothing does. Constant
     /// cost.
-    fn write_mark(&self, held: &Shared<'_>, id: &LayerId) -> Result<Option<String>>;
+    fn write_mark(&self, held: &Shared<'_>, id: &LayerId, home: Home) -> Result<Option<String>>;
 
     /// Where [`Driver::mount`] shows the layer.
-    fn mount_point(&self, id: &LayerId) -> PathBuf;
+    fn mount_point(&self, id: &LayerId, home: Home) -> PathBuf;
 
-    /// The directories whose entries name layers. After a commit the store flushes them, where its durability asks for that.
-    fn name_directories(&self) -> Vec<PathBuf>;
+    /// The directories of a home whose entries name layers. After a commit the store flushes them, where its durability
+    /// asks for that.
+    fn name_directories(&self, home: Home) -> Vec<PathBuf>;
 
     /// Whether the kernel has a mount at [`Driver::mount_point`], in this mount namespace. `false` for a driver without
     /// [`super::Capability::KernelMounts`].
-    fn is_mounted(&self, held: &Shared<'_>, id: &LayerId) -> Result<bool>;
+    fn is_mounted(&self, held: &Shared<'_>, id: &LayerId, home: Home) -> Result<bool>;
 
     // ---- staging: begun under a shared hold, then private ----
 
@@ -99,23 +107,27 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// Takes the layer's place away, by a rename into trash. Constant cost; [`Trash::reclaim`] deletes.
     ///
     /// * A layer without a place is no error: there is nothing to reclaim then.
+    /// * Fails with [`crate::Kind::ReadOnlyStore`] in an additional store.
     /// * Needs no new space on a full disk.
-    fn remove(&self, held: &mut Exclusive<'_>, id: &LayerId) -> Result<Box<dyn Trash>>;
+    fn remove(&self, held: &mut Exclusive<'_>, id: &LayerId, home: Home) -> Result<Box<dyn Trash>>;
 
-    /// Restores what can be derived and was lost (short links, mount-point directories). Constant cost a layer.
+    /// Restores what can be derived and was lost (short links, mount-point directories). Constant cost a layer. What stands
+    /// in an additional store is left as it is.
     fn heal(&self, held: &mut Exclusive<'_>, layer: &LayerRef) -> Result<()>;
 
     // ---- mounting ----
 
     /// Attaches the layer at its mount point. The caller keeps the count and asks only when nothing is mounted there.
     ///
+    /// * A layer that doesn't stand in the store's own home is mounted read-only, whatever the options say, where the driver
+    ///   has mounts; its mount point lies in the run root.
     /// * An option that the driver can't honour is refused with [`crate::Kind::NotSupported`].
     fn mount(&self, held: &mut Mounting<'_>, layer: &LayerRef, options: &MountOptions) -> Result<PathBuf>;
 
     /// Detaches mounts of the layer from its mount point, in this mount namespace. Nothing mounted is no error.
     ///
     /// * The result is dropped after the locks are released.
-    fn unmount(&self, held: &mut Mounting<'_>, id: &LayerId, extent: Extent) -> Result<Detached>;
+    fn unmount(&self, held: &mut Mounting<'_>, id: &LayerId, home: Home, extent: Extent) -> Result<Detached>;
 
     /// Takes away what the driver keeps mounted beside layers. No layer is mounted. Asked at shutdown.
     fn retire(&self, held: &mut Mounting<'_>) -> Result<Detached>;

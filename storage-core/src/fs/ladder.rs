@@ -60,9 +60,14 @@ impl Ladder {
         path
     }
 
+    /// Opens the directory `name`, without going there.
+    pub fn open(&self, name: &OsStr) -> Result<OwnedFd> {
+        open_below(self.here(), name).os("openat2(directory, no xdev)", self.path_of(name))
+    }
+
     /// Goes down into `name`.
     pub fn descend(&mut self, name: &OsStr) -> Result<()> {
-        let fd = open_below(self.here(), name).os("openat2(directory, no xdev)", self.path_of(name))?;
+        let fd = self.open(name)?;
         let id = FileId::of_fd(&fd, &self.path_of(name))?;
         self.rungs.push(Rung { name: name.to_owned(), id, fd: Some(fd) });
         if let Some(high) = self.rungs.len().checked_sub(OPEN + 1).filter(|high| *high > 0) {

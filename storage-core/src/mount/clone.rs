@@ -71,7 +71,7 @@ fn clone_privately(path: &Path) -> Result<OwnedFd> {
     Ok(root)
 }
 
-fn open_plain(path: &Path) -> Result<OwnedFd> {
+pub(super) fn open_plain(path: &Path) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty()).os("open(directory)", path)
 }

@@ -11,6 +11,7 @@
 mod clone;
 pub mod elsewhere;
 mod features;
+mod idmapped;
 mod mountinfo;
 mod options;
 mod overlay;
@@ -19,6 +20,7 @@ mod truth;
 
 pub use clone::read_only_clone;
 pub use features::Features;
+pub use idmapped::{Mapped, check_idmapped_clones, check_idmapped_lowers, idmapped_clone};
 pub use mountinfo::{MountInfo, parse_mountinfo};
 pub use options::MountFlags;
 pub use overlay::{MAX_LOWERS, Overlay, Source, Upper};

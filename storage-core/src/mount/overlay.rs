@@ -8,6 +8,10 @@
 //!
 //! A view without `lowerdir+` is mounted in a private namespace, on a tmpfs that holds a link of one or two characters for
 //! each directory, so that 500 of them fit into a page.
+//!
+//! Lower directories with mapped owners ([`Mapped`]) are stacked through detached id-mapped clones. A kernel before 6.15
+//! takes no layer from a mount without a path; there the clones are attached in a private namespace, the overlay is mounted
+//! there, and a detached clone of it is brought out.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -16,10 +20,11 @@ use std::path::{Path, PathBuf};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use rustix::fs::{Mode, OFlags};
-use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags};
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags};
 
 use super::clone::{reopen_directory, view_attributes, view_flags};
-use super::{Features, MountFlags, in_directory, in_private_namespace};
+use super::idmapped::Trees;
+use super::{Features, Mapped, MountFlags, in_directory, in_private_namespace};
 use crate::error::{Error, Kind, OsContext, Result};
 use crate::fs::FileId;
 
@@ -41,12 +46,15 @@ pub struct Source {
     pub short: Option<PathBuf>,
     /// The directory that must stand there; not looked at when mounting through `held`.
     pub id: Option<FileId>,
+    /// For a lower directory whose files' owners are to be mapped. `held` and `short` are not used then, and the mount's
+    /// options name a descriptor in place of the path.
+    pub mapped: Option<Mapped>,
 }
 
 impl Source {
     /// The directory at `path`.
     pub fn at(path: impl Into<PathBuf>) -> Self {
-        Source { path: path.into(), held: None, short: None, id: None }
+        Source { path: path.into(), held: None, short: None, id: None, mapped: None }
     }
 }
 
@@ -73,24 +81,21 @@ pub struct Overlay {
 impl Overlay {
     /// A read-only, noatime, nosuid, nodev sight of the merged tree that no path names, as a readable directory.
     pub fn view(&self, features: Features) -> Result<OwnedFd> {
-        self.check_depth()?;
-        if features.detached_overlay() {
-            let mount = self.mount_detached(view_attributes())?;
-            reopen_directory(mount, self.name())
-        } else {
-            in_private_namespace(|| self.mount_privately(view_flags()))
-        }
+        self.readable(view_attributes(), view_flags(), features)
     }
 
     /// A detached mount with the overlay's own attributes, as a readable directory. For tests of what the kernel can do.
     pub fn detached(&self, features: Features) -> Result<OwnedFd> {
+        self.readable(self.options.attributes(), self.options.flags, features)
+    }
+
+    fn readable(&self, attributes: MountAttrFlags, flags: MsFlags, features: Features) -> Result<OwnedFd> {
         self.check_depth()?;
-        if features.detached_overlay() {
-            let mount = self.mount_detached(self.options.attributes())?;
-            reopen_directory(mount, self.name())
-        } else {
-            in_private_namespace(|| self.mount_privately(self.options.flags))
+        if let Some(mount) = self.try_detached(attributes, features)? {
+            return reopen_directory(mount, self.name());
         }
+        let keep = |target: &Path| open_path(target).and_then(|root| reopen_directory(root, self.name()));
+        in_private_namespace(|| self.mount_privately(flags, keep))
     }
 
     /// Attaches the overlay at `target`. Short names are relative to `dir`.
@@ -98,8 +103,13 @@ impl Overlay {
     /// * Either the whole mount is there afterwards or nothing is.
     pub fn attach(&self, target: &Path, dir: &Path, features: Features) -> Result<()> {
         self.check_depth()?;
-        if features.detached_overlay() {
-            let mount = self.mount_detached(self.options.attributes())?;
+        let mount = match self.try_detached(self.options.attributes(), features)? {
+            None if self.is_mapped() => {
+                Some(in_private_namespace(|| self.mount_privately(self.options.flags, bring_out))?)
+            }
+            mount => mount,
+        };
+        if let Some(mount) = mount {
             let empty = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
             return rustix::mount::move_mount(mount, "", rustix::fs::CWD, target, empty).os("move_mount", target);
         }
@@ -127,6 +137,22 @@ impl Overlay {
         in_directory(Path::new("/proc/thread-self/fd"), || mount_classic(target, self.options.flags, &data))
     }
 
+    fn is_mapped(&self) -> bool {
+        self.lowers.iter().any(|lower| lower.mapped.is_some())
+    }
+
+    /// A detached mount, where the kernel has those.
+    fn try_detached(&self, attributes: MountAttrFlags, features: Features) -> Result<Option<OwnedFd>> {
+        if !features.detached_overlay() {
+            return Ok(None);
+        }
+        match self.mount_detached(attributes) {
+            // It has no layers from mounts without a path.
+            Err(error) if self.is_mapped() && error.errno() == Some(libc::EINVAL) => Ok(None),
+            mount => mount.map(Some),
+        }
+    }
+
     fn check_depth(&self) -> Result<()> {
         if self.lowers.len() <= MAX_LOWERS {
             return Ok(());
@@ -144,10 +170,10 @@ impl Overlay {
     fn mount_detached(&self, attributes: MountAttrFlags) -> Result<OwnedFd> {
         let name = self.name();
         let fs = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).os("fsopen(overlay)", name)?;
-        let mut context = Context { fs, name, held: Vec::new() };
+        let mut context = Context { fs, name, held: Vec::new(), trees: Trees::default() };
         context.set("source", OsStr::new("overlay"))?;
         for lower in &self.lowers {
-            context.set_directory("lowerdir+", lower)?;
+            context.set_lower(lower)?;
         }
         if let Some(upper) = &self.upper {
             context.set_directory("upperdir", &upper.dir)?;
@@ -167,24 +193,30 @@ impl Overlay {
         mount.map_err(|errno| context.failed("fsmount", errno))
     }
 
-    /// Mounts in the calling thread's private namespace, on a tmpfs over `/proc`, which nothing here needs.
+    /// Mounts in the calling thread's private namespace, on a tmpfs over `/proc`, which nothing here needs; `keep` takes what
+    /// outlasts the namespace.
     #[allow(clippy::disallowed_methods, reason = "the thread has a directory of its own")]
-    fn mount_privately(&self, flags: MsFlags) -> Result<OwnedFd> {
+    fn mount_privately(&self, flags: MsFlags, keep: impl Fn(&Path) -> Result<OwnedFd>) -> Result<OwnedFd> {
         let base = Path::new("/proc");
         mount(Some("tmpfs"), base, Some("tmpfs"), MsFlags::empty(), Some("mode=0700")).os("mount(tmpfs)", base)?;
         std::env::set_current_dir(base).os("chdir", base)?;
-        let mut lowers = Vec::new();
+        let (mut lowers, mut trees) = (Vec::new(), Trees::default());
         for (index, source) in self.lowers.iter().enumerate() {
             let link = short_link(index);
-            std::os::unix::fs::symlink(&source.path, &link).os("symlink", &source.path)?;
-            check_id(source)?;
+            if let Some(mapped) = &source.mapped {
+                let place = trees.attached(mapped, source)?;
+                std::os::unix::fs::symlink(&place, &link).os("symlink", &place)?;
+            } else {
+                std::os::unix::fs::symlink(&source.path, &link).os("symlink", &source.path)?;
+                check_id(source)?;
+            }
             lowers.push(OsString::from(link));
         }
         let target = base.join("1");
         std::fs::create_dir(&target).os("mkdir", &target)?;
         let data = self.data_with(&lowers, |source| source.path.as_os_str().to_owned());
         mount_classic(&target, flags, &data)?;
-        let root = open_path(&target).and_then(|root| reopen_directory(root, self.name()))?;
+        let root = keep(&target)?;
         umount2(&target, MntFlags::MNT_DETACH).os("umount2(detach)", &target)?;
         Ok(root)
     }
@@ -218,6 +250,12 @@ impl Overlay {
     }
 }
 
+/// A detached clone of what is mounted at `target`, which can be attached in another namespace.
+fn bring_out(target: &Path) -> Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    rustix::mount::open_tree(rustix::fs::CWD, target, flags).os("open_tree(clone)", target)
+}
+
 /// The one call that all kernels have.
 fn mount_classic(target: &Path, flags: MsFlags, data: &OsStr) -> Result<()> {
     let own = flags & (MsFlags::MS_NOATIME | MsFlags::MS_RELATIME | MsFlags::MS_STRICTATIME);
@@ -232,6 +270,7 @@ struct Context<'a> {
     fs: OwnedFd,
     name: &'a Path,
     held: Vec<OwnedFd>,
+    trees: Trees,
 }
 
 impl Context<'_> {
@@ -244,12 +283,25 @@ impl Context<'_> {
         rustix::mount::fsconfig_set_flag(&self.fs, key).map_err(|errno| self.failed(format!("fsconfig({key})"), errno))
     }
 
-    /// A path that is too long, or that the kernel would unescape, is given through a descriptor.
+    fn set_lower(&mut self, source: &Source) -> Result<()> {
+        match &source.mapped {
+            Some(mapped) => {
+                let path = self.trees.through_descriptor(mapped, source)?;
+                self.set_path("lowerdir+", &path)
+            }
+            None => self.set_directory("lowerdir+", source),
+        }
+    }
+
     fn set_directory(&mut self, key: &str, source: &Source) -> Result<()> {
-        let path = source.held.as_ref().unwrap_or(&source.path);
         if source.held.is_none() {
             check_id(source)?;
         }
+        self.set_path(key, source.held.as_ref().unwrap_or(&source.path))
+    }
+
+    /// A path that is too long, or that the kernel would unescape, is given through a descriptor.
+    fn set_path(&mut self, key: &str, path: &Path) -> Result<()> {
         let bytes = path.as_os_str().as_bytes();
         if bytes.len() <= LONGEST_VALUE && !bytes.contains(&b'\\') {
             return self.set(key, path.as_os_str());

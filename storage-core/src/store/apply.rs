@@ -40,13 +40,13 @@ impl Store {
             let shared = guard.shared();
             let driver = self.gate.shared(&shared)?;
             let untouched = record.diff_digest.is_empty() && driver.is_untouched(&layer)?;
-            let mark = Mark::of(driver.write_mark(&layer.id)?, mounts.last_write()?);
+            let mark = Mark::of(driver.write_mark(&layer.id, layer.home)?, mounts.last_write()?);
             let mut plan = Plan::new(Start::Replacing { layer, empty: untouched });
             plan.mount_label.clone_from(&record.mount_label);
             let staged = driver.begin(&plan)?;
             (Before { record, untouched, mark }, staged)
         };
-        let mut filled = self.fill(staged, Content::Archive(Box::new(archive)), task)?;
+        let mut filled = self.fill(staged, Content::Archive(Box::new(archive)), &before.record.maps(), task)?;
         task.step(0, 0)?;
         let mut rubbish = Rubbish::of(self);
         let (mut guard, mut key) = self.write_layers(key, &mut rubbish)?;
@@ -55,7 +55,8 @@ impl Store {
         let (mounts, _key) = self.mounts.read(&mut key, &self.wait)?;
         check_unmounted(guard.table(), mounts.table(), &now.id)?;
         let layer = self.layer_ref(guard.table(), &now)?;
-        let mark = Mark::of(self.gate.shared(&guard.shared())?.write_mark(&layer.id)?, mounts.last_write()?);
+        let mark =
+            Mark::of(self.gate.shared(&guard.shared())?.write_mark(&layer.id, layer.home)?, mounts.last_write()?);
         if mark != before.mark || (before.untouched && !self.gate.shared(&guard.shared())?.is_untouched(&layer)?) {
             return Err(before.changed());
         }

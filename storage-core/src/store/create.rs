@@ -8,8 +8,9 @@ use super::options::Durability;
 use super::records::{Edit, Location, json};
 use super::recovery::LayersGuard;
 use super::rubbish::Rubbish;
-use crate::driver::{LayerRef, Plan, Start};
+use crate::driver::{Home, LayerRef, Plan, Start};
 use crate::error::{Error, Kind, Result};
+use crate::idmap::Maps;
 use crate::ids::LayerId;
 use crate::locks::level::Level;
 use crate::locks::{Kernel, Table, ThreadKey, World, WriteGuard};
@@ -24,12 +25,26 @@ pub struct NewLayer {
     pub parent: Option<String>,
     /// Its names, which nobody else may have.
     pub names: Vec<String>,
+    /// With whose owners its files are kept.
+    pub owners: Owners,
     /// The `SELinux` label of its mounts.
     pub mount_label: String,
     /// Nobody will mount it for writing.
     pub read_only: bool,
     /// Options for the driver.
     pub options: Vec<(String, String)>,
+}
+
+/// With which maps of ids the files of a new layer are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Owners {
+    /// With those of its parent; without any, when it has none.
+    #[default]
+    AsParent,
+    /// Without maps: as they are inside.
+    Host,
+    /// With these.
+    Mapped(Maps),
 }
 
 /// A new layer between its plan and its commit.
@@ -41,6 +56,15 @@ pub(super) struct LayerPlan<'n> {
     /// What is said before anything is put in place.
     pub(super) intent: Intent,
     parent: Option<LayerRef>,
+    parent_maps: Maps,
+    maps: Maps,
+}
+
+impl LayerPlan<'_> {
+    /// Which home of the driver the layer will stand in.
+    fn home(&self) -> Home {
+        if self.location == Location::ImageStore { Home::ImageStore } else { Home::Own }
+    }
 }
 
 impl Store {
@@ -77,7 +101,11 @@ impl Store {
             (_, true) => self.places.images_go_to(),
             (false, false) => Location::Stable,
         };
-        Ok(LayerPlan { intent: Intent::Create { id: id.to_string() }, id, new, location, parent: None })
+        if let Owners::Mapped(maps) = &new.owners {
+            maps.check()?;
+        }
+        let intent = Intent::Create { id: id.to_string() };
+        Ok(LayerPlan { intent, id, new, location, parent: None, parent_maps: Maps::NONE, maps: Maps::NONE })
     }
 
     /// Makes the layer whole in staging. Holds `layers.lock` shared to begin.
@@ -91,14 +119,25 @@ impl Store {
         let staged = {
             let (guard, _key) = self.layers.read(key, &self.wait)?;
             self.check_new(guard.table(), &planned.id, planned.new)?;
-            planned.parent = self.find_parent(guard.table(), planned.new)?;
+            if let Some((parent, maps)) = self.find_parent(guard.table(), planned.new)? {
+                planned.parent = Some(parent);
+                planned.parent_maps = maps;
+            }
+            planned.maps = match &planned.new.owners {
+                Owners::AsParent => planned.parent_maps.clone(),
+                Owners::Host => Maps::NONE,
+                Owners::Mapped(maps) => maps.clone(),
+            };
             let mut plan = Plan::new(Start::OnParent(planned.parent.clone()));
+            plan.home = planned.home();
+            plan.maps = planned.maps.clone();
+            plan.parent_maps = planned.parent_maps.clone();
             plan.writable = !planned.new.read_only;
             plan.options.clone_from(&planned.new.options);
             plan.mount_label.clone_from(&planned.new.mount_label);
             self.gate.shared(&guard.shared())?.begin(&plan)?
         };
-        let filled = self.fill(staged, content, task)?;
+        let filled = self.fill(staged, content, &planned.maps, task)?;
         task.step(0, 0)?;
         Ok(filled)
     }
@@ -114,7 +153,7 @@ impl Store {
         let new = planned.new;
         self.check_new(guard.table(), &planned.id, new)?;
         if let Some(parent) = &planned.parent {
-            self.check_still_parent(guard.table(), parent)?;
+            self.check_still_parent(guard.table(), parent, &planned.parent_maps)?;
         }
         let mut layer = Layer {
             id: planned.id.to_string(),
@@ -122,11 +161,13 @@ impl Store {
             parent: planned.parent.as_ref().map(|parent| parent.id.to_string()).unwrap_or_default(),
             mount_label: new.mount_label.clone(),
             created: json::now(),
+            uid_map: planned.maps.uids.clone(),
+            gid_map: planned.maps.gids.clone(),
             location: planned.location,
             ..Layer::default()
         };
         filled.describe(&mut layer);
-        self.commit_new(guard, &planned.id, filled, &layer, &planned.intent, rubbish)?;
+        self.commit_new(guard, planned, filled, &layer, rubbish)?;
         Ok(layer)
     }
 
@@ -134,22 +175,25 @@ impl Store {
     fn commit_new(
         &self,
         guard: &mut LayersGuard<'_>,
-        id: &LayerId,
+        planned: &LayerPlan<'_>,
         filled: &mut Filled,
         layer: &Layer,
-        intent: &Intent,
         rubbish: &mut Rubbish<'_>,
     ) -> Result<()> {
+        let id = &planned.id;
         // Somebody else's parts under this id are neither overwritten nor, by the recovery of an intent, thrown away.
-        let taken = self.gate.shared(&guard.shared())?.exists(id)? || self.tar_split_path(id.as_str()).exists();
+        let mut taken = self.tar_split_path(id.as_str()).exists();
+        for home in self.places.homes() {
+            taken |= self.gate.shared(&guard.shared())?.exists(id, home)?;
+        }
         if taken {
             return Err(Error::new(Kind::DuplicateId, "create layer")
                 .at(&self.places.graph_root)
                 .detail(format!("there are parts of a layer {id} that no record here knows"))
                 .remedy("choose another id; `lamina gc` collects what nobody uses"));
         }
-        self.say(intent)?;
-        let placed = self.place(guard, id, filled).and_then(|()| {
+        self.say(&planned.intent)?;
+        let placed = self.place(guard, planned, filled).and_then(|()| {
             let mut edit = Edit::of(guard.table());
             edit.push(layer.clone());
             let (table, changed) = edit.finish();
@@ -167,13 +211,17 @@ impl Store {
         placed
     }
 
-    fn place(&self, guard: &mut LayersGuard<'_>, id: &LayerId, filled: &mut Filled) -> Result<()> {
+    fn place(&self, guard: &mut LayersGuard<'_>, planned: &LayerPlan<'_>, filled: &mut Filled) -> Result<()> {
+        let id = &planned.id;
         if let Some(tar_split) = &filled.tar_split {
             tar_split.place.move_out(&tar_split.name, &self.tar_split_path(id.as_str()))?;
         }
         self.gate.exclusive(&mut guard.exclusive())?.commit(&mut *filled.staged, id)?;
         if self.durability != Durability::None {
-            self.gate.name_directories().iter().try_for_each(|directory| guard.world().flush_directory(directory))?;
+            self.gate
+                .name_directories(planned.home())
+                .iter()
+                .try_for_each(|directory| guard.world().flush_directory(directory))?;
         }
         Ok(())
     }
@@ -201,21 +249,19 @@ impl Store {
     }
 
     /// The parent that was asked for: resolved once, when the layer begins.
-    fn find_parent(&self, table: &LayerTable, new: &NewLayer) -> Result<Option<LayerRef>> {
+    fn find_parent(&self, table: &LayerTable, new: &NewLayer) -> Result<Option<(LayerRef, Maps)>> {
         let Some(wanted) = new.parent.as_deref().filter(|parent| !parent.is_empty()) else { return Ok(None) };
-        let below = || self.additional.iter().find_map(|store| store.layers().ok()?.find(wanted).cloned());
-        let parent = table.find(wanted).cloned().or_else(below).ok_or_else(|| self.no_parent(wanted))?;
+        let (number, parent) = self.find_layer(table, wanted)?.ok_or_else(|| self.no_parent(wanted))?;
         self.check_not_container(&parent)?;
-        self.layer_ref(table, &parent).map(Some)
+        Ok(Some((self.layer_ref_in(table, number, &parent)?, parent.maps())))
     }
 
     /// Whether the layer that the content was made on is still there, on the same layers.
-    fn check_still_parent(&self, table: &LayerTable, parent: &LayerRef) -> Result<()> {
-        let below = || self.additional.iter().find_map(|store| store.layers().ok()?.get(parent.id.as_str()).cloned());
-        let record = table.get(parent.id.as_str()).cloned().or_else(below);
-        let record = record.ok_or_else(|| self.no_parent(parent.id.as_str()))?;
+    fn check_still_parent(&self, table: &LayerTable, parent: &LayerRef, maps: &Maps) -> Result<()> {
+        let id = parent.id.as_str();
+        let (number, record) = self.find_layer(table, id)?.ok_or_else(|| self.no_parent(id))?;
         self.check_not_container(&record)?;
-        if self.layer_ref(table, &record)? == *parent {
+        if self.layer_ref_in(table, number, &record)? == *parent && record.maps() == *maps {
             return Ok(());
         }
         Err(Error::new(Kind::Changed, "create layer")

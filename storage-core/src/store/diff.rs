@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use super::Store;
 use super::layers::{Layer, LayerTable};
+use super::sight::{StoreNumber, by_id, resolve};
 use crate::archive::{Change, Compression, Encoder, replay};
-use crate::driver::{Comparison, View};
+use crate::driver::{Comparison, OwnerMaps, View};
 use crate::error::{Error, Kind, OsContext, Result};
 use crate::fs::beneath;
 use crate::locks::ThreadKey;
@@ -105,33 +106,40 @@ impl Store {
         exactness: Exactness,
     ) -> Result<Reading<'_>> {
         let (guard, _key) = self.layers.read(key, &self.wait)?;
-        let table = guard.table();
-        let layer = table.resolve(to, "diff")?;
+        let tables = self.layer_tables(guard.table());
+        let (number, layer) = resolve(&tables, to, "diff")?;
         let base = match from.filter(|from| !from.is_empty()) {
-            Some(from) => Some(table.resolve(from, "diff")?),
-            None => table.get(&layer.parent),
+            Some(from) => Some(resolve(&tables, from, "diff")?),
+            None => by_id(&tables, &layer.parent),
         };
-        let chain =
-            chain_of(table, layer).chain(base.into_iter().flat_map(|base| chain_of(table, base))).cloned().collect();
-        let reference = self.layer_ref(table, layer)?;
+        let base_chain = base.into_iter().flat_map(|(_, base)| chain_of(&tables, base));
+        let chain = chain_of(&tables, layer).chain(base_chain).cloned().collect();
+        let reference = self.layer_ref_in(guard.table(), number, layer)?;
         let shared = guard.shared();
         let driver = self.gate.shared(&shared)?;
-        let against_parent = base.map_or("", |base| base.id.as_str()) == layer.parent;
+        let against_parent = base.map_or("", |(_, base)| base.id.as_str()) == layer.parent;
         let split = match exactness {
-            Exactness::Bytes if against_parent && !layer.diff_digest.is_empty() => self.open_tar_split(&layer.id)?,
+            Exactness::Bytes if against_parent && !layer.diff_digest.is_empty() => {
+                self.open_tar_split(number, layer.layer_id()?.as_str())?
+            }
             _ => None,
         };
         let source = if let Some(split) = split {
             Source::Archive { split, files: driver.own_files(&reference)? }
         } else {
-            let base = base.map(|base| self.layer_ref(table, base)).transpose()?;
-            Source::Trees(driver.compare(&reference, base.as_ref())?)
+            let base_maps = base.map(|(_, base)| base.maps()).unwrap_or_default();
+            let maps = OwnerMaps { layer: layer.maps(), base: base_maps };
+            let base = base.map(|(number, base)| self.layer_ref_in(guard.table(), number, base)).transpose()?;
+            Source::Trees(driver.compare(&reference, base.as_ref(), &maps)?)
         };
         Ok(Reading { store: self, source, layer: Arc::clone(layer), chain })
     }
 
-    fn open_tar_split(&self, id: &str) -> Result<Option<File>> {
-        let path = self.tar_split_path(id);
+    fn open_tar_split(&self, number: StoreNumber, id: &str) -> Result<Option<File>> {
+        let path = match number.checked_sub(1).and_then(|number| self.additional.get(number)) {
+            Some(other) => other.places().layers().join(format!("{id}.tar-split.gz")),
+            None => self.tar_split_path(id),
+        };
         match File::open(&path) {
             Ok(file) => Ok(Some(file)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -154,9 +162,9 @@ impl Reading<'_> {
             Source::Archive { files, .. } => files.check()?,
             Source::Trees(comparison) => comparison.check()?,
         }
-        let now = self.store.layers()?;
+        let now = self.store.layer_tables(&self.store.layers()?);
         for layer in &self.chain {
-            if !now.get(&layer.id).is_some_and(|now| layer.same_content(now)) {
+            if !by_id(&now, &layer.id).is_some_and(|(_, now)| layer.same_content(now)) {
                 return Err(Error::new(Kind::Changed, "diff")
                     .detail(format!("layer {} was deleted or changed while it was read", layer.id))
                     .remedy("start again"));
@@ -167,6 +175,7 @@ impl Reading<'_> {
 }
 
 /// A layer and its ancestors, as far as the records know them.
-fn chain_of<'t>(table: &'t LayerTable, layer: &'t Arc<Layer>) -> impl Iterator<Item = &'t Arc<Layer>> {
-    std::iter::successors(Some(layer), |layer| table.get(&layer.parent)).take(table.len())
+fn chain_of<'t>(tables: &'t [Arc<LayerTable>], layer: &'t Arc<Layer>) -> impl Iterator<Item = &'t Arc<Layer>> {
+    let most = tables.iter().map(|table| table.len()).sum();
+    std::iter::successors(Some(layer), |layer| by_id(tables, &layer.parent).map(|(_, parent)| parent)).take(most)
 }

@@ -58,7 +58,10 @@ impl Store {
 
     /// Layers of which there is a tree, a tar-split or big data, and no record. Incomplete records were dealt with before.
     fn orphans(&self, guard: &LayersGuard<'_>) -> Result<BTreeSet<String>> {
-        let mut names: BTreeSet<String> = self.gate.shared(&guard.shared())?.list()?.into_iter().collect();
+        let mut names = BTreeSet::new();
+        for home in self.places.homes() {
+            names.extend(self.gate.shared(&guard.shared())?.list(home)?);
+        }
         let home = self.layers_home();
         for entry in std::fs::read_dir(&home).os("read directory", &home)? {
             let name = entry.os("read directory", &home)?.file_name();

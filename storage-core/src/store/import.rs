@@ -12,6 +12,7 @@ use crate::archive::{Compression, Ingest, Ingested, ingest};
 use crate::driver::Staged;
 use crate::error::{OsContext, Result};
 use crate::fs::TempDir;
+use crate::idmap::Maps;
 use crate::locks::ThreadKey;
 use crate::mount::in_user_namespace;
 use crate::task::Task;
@@ -54,13 +55,19 @@ impl Store {
         self.make(key, new, Content::Archive(Box::new(archive)), task)
     }
 
-    /// Fills `staged` with what it starts from and with `content`, and flushes it.
-    pub(super) fn fill(&self, mut staged: Box<dyn Staged>, content: Content<'_>, task: &Task) -> Result<Filled> {
+    /// Fills `staged` with what it starts from and with `content`, whose owners are kept under `maps`, and flushes it.
+    pub(super) fn fill(
+        &self,
+        mut staged: Box<dyn Staged>,
+        content: Content<'_>,
+        maps: &Maps,
+        task: &Task,
+    ) -> Result<Filled> {
         staged.fill(task)?;
         let (tar_split, ingested) = match content {
             Content::None => (None, None),
             Content::Archive(archive) => {
-                let (tar_split, ingested) = self.extract(&*staged, archive, task)?;
+                let (tar_split, ingested) = self.extract(&*staged, archive, maps, task)?;
                 (Some(tar_split), Some(ingested))
             }
         };
@@ -75,6 +82,7 @@ impl Store {
         &self,
         staged: &dyn Staged,
         archive: Box<dyn Read + Send + '_>,
+        maps: &Maps,
         task: &Task,
     ) -> Result<(TarSplit, Ingested)> {
         let tar_split = TarSplit { place: self.side_places().create()?, name: "tar-split.gz".to_owned() };
@@ -86,6 +94,7 @@ impl Store {
         let root = staged.root()?;
         let options = Ingest {
             tar_split: Some(Box::new(BufWriter::with_capacity(1 << 16, file))),
+            maps: maps.clone(),
             in_user_ns: in_user_namespace(),
             ..Ingest::new(staged.whiteouts())
         };

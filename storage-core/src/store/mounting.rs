@@ -1,12 +1,14 @@
 //! Mounting, releasing, and counting.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::Store;
+use super::layers::{Layer, LayerTable};
 use super::mounts::MountTable;
 use super::recovery::LayersGuard;
 use super::rubbish::Rubbish;
-use crate::driver::{Extent, MountOptions};
+use crate::driver::{Extent, Home, MountOptions};
 use crate::error::{Error, Kind, Result};
 use crate::ids::LayerId;
 use crate::locks::level::{Layers, Mounts};
@@ -51,11 +53,11 @@ impl Store {
         let mut rubbish = Rubbish::of(self);
         let (_graph, mut key) = self.graph.read(key, &self.wait)?;
         let (mut layers, mut key) = self.write_layers(&mut key, &mut rubbish)?;
-        let record = layers.table().resolve(wanted, "mount")?.clone();
+        let record = self.own_layer(layers.table(), wanted)?;
         let layer = self.layer_ref(layers.table(), &record)?;
         let (mut mounts, _key) = self.write_mounts(&mut layers, &mut key, &mut rubbish)?;
         let mut held = Held { layers: &mut layers, mounts: &mut mounts };
-        let path = self.gate.mount_point(&layer.id);
+        let path = self.gate.mount_point(&layer.id, layer.home);
         let mut count = held.mounts.table().count(&record.id);
         let kernel_mounts = self.gate.has_kernel_mounts();
         let mounted = self.is_mounted_here(&mut held, &layer.id)?;
@@ -71,7 +73,7 @@ impl Store {
         if mounted {
             // Nobody counts it: whoever made it is gone.
             let mut token = mounting(held.layers, held.mounts)?;
-            rubbish.add_mount(self.gate.mounting(&mut token)?.unmount(&layer.id, Extent::All)?);
+            rubbish.add_mount(self.gate.mounting(&mut token)?.unmount(&layer.id, layer.home, Extent::All)?);
         }
         let mut options = options.clone();
         if options.label.is_empty() {
@@ -85,10 +87,24 @@ impl Store {
         let counted = mount(&mut held).and_then(|path| held.set_count(&record.id, &path, count + 1).map(|()| path));
         if counted.is_err() && kernel_mounts {
             let mut token = mounting(held.layers, held.mounts)?;
-            rubbish.add_mount(self.gate.mounting(&mut token)?.unmount(&layer.id, Extent::All)?);
+            rubbish.add_mount(self.gate.mounting(&mut token)?.unmount(&layer.id, layer.home, Extent::All)?);
         }
         self.mounting_done()?;
         counted
+    }
+
+    /// The layer of this store that is called `wanted`. Fails with [`Kind::ReadOnlyStore`] when only an additional store has
+    /// one.
+    fn own_layer(&self, own: &LayerTable, wanted: &str) -> Result<Arc<Layer>> {
+        if let Some(layer) = own.find(wanted) {
+            return Ok(Arc::clone(layer));
+        }
+        match self.find_layer(own, wanted)? {
+            None => own.resolve(wanted, "mount").cloned(),
+            Some(_) => Err(Error::new(Kind::ReadOnlyStore, "mount")
+                .detail(format!("{wanted:?} is in an additional store: mounting read/only store images is not allowed"))
+                .remedy("make a container of the image, and mount that")),
+        }
     }
 
     /// How often the layer called `wanted` is mounted. Takes no lock.
@@ -115,14 +131,15 @@ impl Store {
             None => layers.table().resolve(wanted, "unmount")?.layer_id()?,
         };
         let (mut mounts, _key) = self.write_mounts(&mut layers, &mut key, &mut rubbish)?;
+        let home = home_of(layers.table(), &id);
         let mut held = Held { layers: &mut layers, mounts: &mut mounts };
         let count = held.mounts.table().count(id.as_str());
         match (release, count) {
             (Release::IfMounted, 0) => Err(Error::new(Kind::LayerNotMounted, "unmount")
-                .at(self.gate.mount_point(&id))
+                .at(self.gate.mount_point(&id, home))
                 .detail(format!("layer {id} has no mount that is counted"))),
             (Release::One | Release::IfMounted, 2..) => {
-                let path = self.gate.mount_point(&id);
+                let path = self.gate.mount_point(&id, home);
                 held.set_count(id.as_str(), &path, count - 1)?;
                 Ok(true)
             }
@@ -139,7 +156,8 @@ impl Store {
     fn check_not_elsewhere(&self, held: &mut Held<'_, '_, '_>, id: &LayerId) -> Result<()> {
         let counted = held.mounts.table().count(id.as_str()) > 0;
         if counted && self.gate.has_kernel_mounts() && !self.is_mounted_here(held, id)? {
-            elsewhere::check_gone(&self.gate.mount_point(id)).map_err(|error| error.detail(format!("layer {id}")))?;
+            elsewhere::check_gone(&self.gate.mount_point(id, home_of(held.layers.table(), id)))
+                .map_err(|error| error.detail(format!("layer {id}")))?;
         }
         Ok(())
     }
@@ -187,8 +205,9 @@ impl Store {
             if let Ok(id) = LayerId::from_store(&id)
                 && mounts.table().count(id.as_str()) == 0
             {
+                let home = home_of(layers.table(), &id);
                 let mut token = mounting(layers, &mut mounts)?;
-                match self.gate.mounting(&mut token)?.unmount(&id, Extent::All) {
+                match self.gate.mounting(&mut token)?.unmount(&id, home, Extent::All) {
                     Ok(detached) => rubbish.add_mount(detached),
                     // Something that is no mount of ours stands there: it keeps nobody from working with other layers.
                     Err(error) if error.kind() == Kind::Busy => {}
@@ -201,12 +220,14 @@ impl Store {
     }
 
     fn is_mounted_here(&self, held: &mut Held<'_, '_, '_>, id: &LayerId) -> Result<bool> {
-        self.gate.shared(&held.layers.shared())?.is_mounted(id)
+        let home = home_of(held.layers.table(), id);
+        self.gate.shared(&held.layers.shared())?.is_mounted(id, home)
     }
 
     /// Uncounts, then unmounts (R4).
     fn take_away(&self, held: &mut Held<'_, '_, '_>, id: &LayerId, rubbish: &mut Rubbish<'_>) -> Result<()> {
-        let path = self.gate.mount_point(id);
+        let home = home_of(held.layers.table(), id);
+        let path = self.gate.mount_point(id, home);
         let count = held.mounts.table().count(id.as_str());
         self.say_mounting(id.as_str())?;
         if count > 0 {
@@ -214,7 +235,7 @@ impl Store {
         }
         let unmounted = {
             let mut token = mounting(held.layers, held.mounts)?;
-            self.gate.mounting(&mut token)?.unmount(id, Extent::All)
+            self.gate.mounting(&mut token)?.unmount(id, home, Extent::All)
         };
         match unmounted {
             Ok(detached) => rubbish.add_mount(detached),
@@ -226,6 +247,11 @@ impl Store {
         }
         self.mounting_done()
     }
+}
+
+/// The home of a layer; the store's own for one that has no record any more.
+fn home_of(layers: &LayerTable, id: &LayerId) -> Home {
+    layers.get(id.as_str()).map_or(Home::Own, |layer| layer.home())
 }
 
 impl Held<'_, '_, '_> {

@@ -13,7 +13,7 @@ use super::mounts::MountTable;
 use super::options::{Durability, StoreOptions};
 use super::places::Places;
 use super::records::Location;
-use crate::driver::{Gate, Registry, Request};
+use crate::driver::{Gate, Home, Registry, Request, Roots};
 use crate::error::{Error, Kind, OsContext, Result};
 use crate::fs::TempDirs;
 use crate::fs::probe::is_remote;
@@ -62,15 +62,17 @@ impl Store {
                 .detail("the image store is the graph root itself")
                 .remedy("leave --image-store out, or give another directory"));
         }
-        let descriptor = registry.settle(&graph_root, &run_root, options.driver.as_deref(), &options.driver_options)?;
-        let request = Request::new(&graph_root, &run_root, descriptor.name, &options.driver_options)?;
-        let additional = options
-            .additional_stores
-            .iter()
-            .map(|root| Ok(Additional::new(&absolute(root, "additional store")?, descriptor.name)))
-            .collect::<Result<Vec<_>>>()?;
-        let roots = [Some(&graph_root), Some(&run_root), image_store.as_ref()];
-        roots.into_iter().flatten().try_for_each(|root| make_root(root))?;
+        let additional =
+            options.additional_stores.iter().map(|root| absolute(root, "additional store")).collect::<Result<_>>()?;
+        let roots = Roots { graph: graph_root.clone(), run: run_root.clone(), image: image_store.clone(), additional };
+        let descriptor = registry.settle(&roots, options.driver.as_deref(), &options.driver_options)?;
+        let roots = roots.with_options(descriptor.name, &options.driver_options)?;
+        let request = Request::new(&roots, descriptor.name, &options.driver_options)?;
+        let additional = roots.additional.iter().map(|root| Additional::new(root, descriptor.name)).collect();
+        [Some(&graph_root), Some(&run_root), image_store.as_ref()]
+            .into_iter()
+            .flatten()
+            .try_for_each(|root| make_root(root))?;
         let store = StoreId::fresh();
         let sight = |root: &Path| if is_remote(root) { Sight::Delayed } else { Sight::Prompt };
         let (lasting, running) = (sight(&graph_root), sight(&run_root));
@@ -162,7 +164,7 @@ impl Store {
     /// The places of all layers that the driver has, known or not. Holds `layers.lock` shared.
     pub fn driver_layers(&self, key: &mut ThreadKey) -> Result<Vec<String>> {
         let (guard, _key) = self.layers.read(key, &self.wait)?;
-        self.gate.shared(&guard.shared())?.list()
+        self.gate.shared(&guard.shared())?.list(Home::Own)
     }
 
     /// Pairs that tell where the layer's parts are. Holds `layers.lock` shared.

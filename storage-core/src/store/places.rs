@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::layers;
 use super::records::Location;
+use crate::driver::Home;
 
 /// The directories of one store.
 #[derive(Clone, Debug)]
@@ -119,6 +120,11 @@ impl Places {
     pub(super) fn other_volatile_layers(&self) -> PathBuf {
         let home = if self.transient { self.layers() } else { self.run_layers() };
         home.join(layers::FILES[1])
+    }
+
+    /// The driver's homes in which layers are made.
+    pub(super) fn homes(&self) -> Vec<Home> {
+        std::iter::once(Home::Own).chain(self.image_store.iter().map(|_| Home::ImageStore)).collect()
     }
 
     /// `RUNROOT/<driver>-locks`.

@@ -8,6 +8,7 @@ use super::layers::{Layer, LayerTable};
 use super::records::Edit;
 use super::rubbish::Rubbish;
 use super::{ItemKind, Store};
+use crate::driver::Home;
 use crate::error::{Kind, Result};
 use crate::ids::LayerId;
 use crate::locks::level::Layers;
@@ -80,7 +81,8 @@ impl Store {
             }
             Intent::Replace { id, identity, record } => {
                 let layer_id = LayerId::from_store(id)?;
-                let shown = self.gate.shared(&guard.shared())?.identity(&layer_id);
+                let home = guard.table().get(id).map_or(Home::Own, |layer| layer.home());
+                let shown = self.gate.shared(&guard.shared())?.identity(&layer_id, home);
                 let exchanged = shown.is_ok_and(|shown| shown == *identity);
                 match serde_json::from_str::<Layer>(record) {
                     // A record that has digests got them from somebody who came after.
@@ -158,7 +160,9 @@ impl Store {
         id: &LayerId,
         rubbish: &mut Rubbish<'_>,
     ) -> Result<()> {
-        rubbish.add(self.gate.exclusive(&mut guard.exclusive())?.remove(id)?);
+        for home in self.places.homes() {
+            rubbish.add(self.gate.exclusive(&mut guard.exclusive())?.remove(id, home)?);
+        }
         guard.world().unlink(&self.tar_split_path(id.as_str()))?;
         let data = self.data_dir(id.as_str());
         if std::fs::symlink_metadata(&data).is_ok_and(|metadata| metadata.is_dir()) {

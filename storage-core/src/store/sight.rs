@@ -31,7 +31,13 @@ fn find<'t, R: Record>(tables: &'t [Arc<RecordTable<R>>], wanted: &str) -> Optio
     tables.iter().enumerate().find_map(|(number, table)| table.find(wanted).map(|record| (number, record)))
 }
 
-fn resolve<'t, R: Record>(
+/// The record with this id, in whichever table it stands.
+pub(super) fn by_id<'t, R: Record>(tables: &'t [Arc<RecordTable<R>>], id: &str) -> Option<(StoreNumber, &'t Arc<R>)> {
+    tables.iter().enumerate().find_map(|(number, table)| table.get(id).map(|record| (number, record)))
+}
+
+/// As [`RecordTable::resolve`], in several tables.
+pub(super) fn resolve<'t, R: Record>(
     tables: &'t [Arc<RecordTable<R>>],
     wanted: &str,
     operation: &'static str,
@@ -87,15 +93,15 @@ impl Sight {
         })
     }
 
-    /// The layer and those below it, in whichever stores they stand.
-    pub fn layer_ref(&self, layer: &Layer) -> Result<LayerRef> {
+    /// The layer of the store `number` and those below it, in whichever stores they stand.
+    pub fn layer_ref(&self, number: StoreNumber, layer: &Layer) -> Result<LayerRef> {
         let tables: Vec<&LayerTable> = self.layers.iter().map(|table| &**table).collect();
-        layer_ref(layer, &tables)
+        layer_ref(number, layer, &tables)
     }
 
     /// The layer with this id, in whichever store it stands.
     pub fn layer_by_id(&self, id: &str) -> Option<(StoreNumber, &Arc<Layer>)> {
-        self.layers.iter().enumerate().find_map(|(number, table)| table.get(id).map(|layer| (number, layer)))
+        by_id(&self.layers, id)
     }
 }
 
@@ -136,8 +142,32 @@ impl Store {
     /// A layer of this store and those below it, some of which may stand in additional stores. `own` are the store's own
     /// layers, as the caller holds them.
     pub(super) fn layer_ref(&self, own: &LayerTable, layer: &Layer) -> Result<LayerRef> {
+        self.layer_ref_in(own, 0, layer)
+    }
+
+    /// As [`Store::layer_ref`], of a layer of the store `number`.
+    pub(super) fn layer_ref_in(&self, own: &LayerTable, number: StoreNumber, layer: &Layer) -> Result<LayerRef> {
         let others: Vec<_> = self.additional.iter().map(|store| store.layers().unwrap_or_default()).collect();
         let tables: Vec<&LayerTable> = std::iter::once(own).chain(others.iter().map(|table| &**table)).collect();
-        layer_ref(layer, &tables)
+        layer_ref(number, layer, &tables)
+    }
+
+    /// The layer called `wanted`, and the store that has it. `own` are the store's own layers, as the caller holds them.
+    pub(super) fn find_layer(&self, own: &LayerTable, wanted: &str) -> Result<Option<(StoreNumber, Arc<Layer>)>> {
+        if let Some(layer) = own.find(wanted) {
+            return Ok(Some((0, Arc::clone(layer))));
+        }
+        for (number, store) in (1..).zip(&self.additional) {
+            if let Some(layer) = store.layers().unwrap_or_default().find(wanted) {
+                return Ok(Some((number, Arc::clone(layer))));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The layers of this store, as the caller has them, and those of its additional stores.
+    pub(super) fn layer_tables(&self, own: &Arc<LayerTable>) -> Vec<Arc<LayerTable>> {
+        let others = self.additional.iter().map(|store| store.layers().unwrap_or_default());
+        std::iter::once(Arc::clone(own)).chain(others).collect()
     }
 }

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use storage_core::archive::{Change, ChangeKind, Whiteouts, compare, compare_paths, pack};
+use storage_core::archive::{Change, ChangeKind, Tree, Whiteouts, compare, compare_paths, pack};
 use storage_core::{Error, Kind, Result, Task};
 
 use crate::support::{OVERLAY, assert_same, gnu_extract, ingest_bytes, picture, richer_tree, round_trip, run, scratch};
@@ -14,8 +14,8 @@ fn changes_at(new: &Path, old: Option<&Path>, at: &str) -> Vec<Change> {
     let new = File::open(new).unwrap();
     let old = old.map(|old| File::open(old).unwrap());
     let mut found = Vec::new();
-    let old = old.as_ref().map(AsFd::as_fd);
-    compare(new.as_fd(), old, Path::new(at), &Task::new("compare"), &mut |change| {
+    let old = old.as_ref().map(|old| Tree::plain(old.as_fd()));
+    compare(Tree::plain(new.as_fd()), old, Path::new(at), &Task::new("compare"), &mut |change| {
         found.push(change);
         Ok(())
     })
@@ -34,9 +34,9 @@ fn packed(new: &Path, old: Option<&Path>, before_end: &mut dyn FnMut() -> Result
     let task = Task::new("pack");
     if old.is_some() {
         let mut list = changes_at(new, old, "/").into_iter().map(Ok);
-        pack(root.as_fd(), Some(&mut list), &mut out, before_end, &task)?;
+        pack(Tree::plain(root.as_fd()), Some(&mut list), &mut out, before_end, &task)?;
     } else {
-        pack(root.as_fd(), None, &mut out, before_end, &task)?;
+        pack(Tree::plain(root.as_fd()), None, &mut out, before_end, &task)?;
     }
     Ok(out)
 }
@@ -112,7 +112,8 @@ fn each_kind_of_difference_is_found() {
         // One path at a time tells the same, but for directories in which something changed.
         let (new_fd, old_fd) = (File::open(&new).unwrap(), File::open(&old).unwrap());
         for change in changes_at(&new, Some(&old), "/") {
-            let kind = compare_paths(new_fd.as_fd(), Some(old_fd.as_fd()), &change.path).unwrap();
+            let kind =
+                compare_paths(Tree::plain(new_fd.as_fd()), Some(Tree::plain(old_fd.as_fd())), &change.path).unwrap();
             assert!(
                 kind == Some(change.kind) || (kind.is_none() && new.join(&change.path.to_string_lossy()[1..]).is_dir())
             );
@@ -197,7 +198,7 @@ fn without_consent_an_archive_has_no_end() {
     let mut out = Vec::new();
     let fd = File::open(&root).unwrap();
     let mut refuse = || Err(Error::new(Kind::Changed, "check layer"));
-    let error = pack(fd.as_fd(), None, &mut out, &mut refuse, &Task::new("pack")).unwrap_err();
+    let error = pack(Tree::plain(fd.as_fd()), None, &mut out, &mut refuse, &Task::new("pack")).unwrap_err();
     assert_eq!(error.kind(), Kind::Changed);
     assert_eq!(out.len() % 512, 0);
     assert_ne!(out[out.len() - 1024..], [0; 1024], "the end was written");
@@ -212,7 +213,8 @@ fn what_vanishes_while_it_is_packed_is_an_error() {
     for (kind, path) in [(ChangeKind::Add, "/gone"), (ChangeKind::Modify, "/gone/deeper")] {
         let mut list = std::iter::once(Ok(Change { path: path.into(), kind }));
         let error =
-            pack(root.as_fd(), Some(&mut list), &mut Vec::new(), &mut || Ok(()), &Task::new("pack")).unwrap_err();
+            pack(Tree::plain(root.as_fd()), Some(&mut list), &mut Vec::new(), &mut || Ok(()), &Task::new("pack"))
+                .unwrap_err();
         assert_eq!(error.kind(), Kind::Changed, "{error}");
     }
 }
@@ -241,7 +243,7 @@ fn what_shrinks_while_it_is_packed_is_an_error() {
     std::fs::write(&file, vec![1; 5_000_000]).unwrap();
     let root = File::open(dir.path().join("a")).unwrap();
     let mut out = Shortening(&file, 0);
-    let error = pack(root.as_fd(), None, &mut out, &mut || Ok(()), &Task::new("pack")).unwrap_err();
+    let error = pack(Tree::plain(root.as_fd()), None, &mut out, &mut || Ok(()), &Task::new("pack")).unwrap_err();
     assert_eq!((error.kind(), error.path()), (Kind::Changed, Some(Path::new("f"))), "{error}");
 }
 

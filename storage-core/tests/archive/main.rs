@@ -7,6 +7,7 @@ mod changes;
 mod compression;
 mod extract;
 mod formats;
+mod mapped;
 mod property;
 mod refusals;
 mod split;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use storage_core::archive::tar::Entry;
 use storage_core::archive::write::TarWriter;
 use storage_core::archive::{Whiteouts, same_content};
-use storage_core::driver::{Comparison, Naive, View};
+use storage_core::driver::{Comparison, Naive, OwnerMaps, View};
 use storage_core::{Kind, Task};
 
 use crate::support::Member::{self, Dir, File as Regular};
@@ -83,5 +83,5 @@ fn paths_longer_than_a_call_takes_are_compared_and_counted() {
     assert!(same(&new));
     assert!(same_content(new.as_fd(), Some(old.as_fd()), Path::new("/none/f"), &Task::new("t")).unwrap());
     let view = |file: File| View::new(file.into(), Vec::new());
-    assert_eq!(Naive::new(view(new), Some(view(old))).size(&Task::new("t")).unwrap(), 4);
+    assert_eq!(Naive::new(view(new), Some(view(old)), OwnerMaps::default()).size(&Task::new("t")).unwrap(), 4);
 }

@@ -19,7 +19,7 @@ mod scratch;
 mod trials;
 
 use serde_json::{Value, json};
-use storage_core::driver::Candidate;
+use storage_core::driver::{Candidate, Roots};
 use storage_core::{Error, Kind};
 
 use crate::app::Context;
@@ -60,13 +60,13 @@ pub(crate) fn tour(context: &mut Context) -> Outcome {
 /// The tour itself. Its answer is the exit code.
 fn guided(context: &mut Context, scratch: &Scratch) -> Outcome<u8> {
     let registry = engine::registry()?;
-    let probe = (scratch.path().join("graph"), scratch.path().join("run"));
+    let probe = Roots::new(scratch.path().join("graph"), scratch.path().join("run"));
     let options = context.globals.driver_options.clone();
     for wanted in context.flags.list("--driver") {
         registry.get(wanted)?;
     }
-    let candidates = registry.survey(&probe.0, &probe.1, &options)?;
-    let choice = registry.choose(&probe.0, &probe.1, None, &options);
+    let candidates = registry.survey(&probe, &options)?;
+    let choice = registry.choose(&probe, None, &options);
     let (chosen, reason) = survey_verdict(&choice, &candidates);
     let text = !context.json();
     if text {

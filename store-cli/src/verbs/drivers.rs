@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use storage_core::Result;
-use storage_core::driver::{Candidate, Capability, Choice};
+use storage_core::driver::{Candidate, Capability, Choice, Roots};
 
 use crate::app::Context;
 use crate::engine;
@@ -17,9 +17,10 @@ one a store on this root would get, and by which rule.";
 pub(crate) fn drivers(context: &mut Context) -> Outcome {
     let registry = engine::registry()?;
     let globals = &context.globals;
-    let candidates = registry.survey(&globals.graph_root, &globals.run_root, &globals.driver_options)?;
-    let wanted = globals.driver.as_deref();
-    let choice = registry.choose(&globals.graph_root, &globals.run_root, wanted, &globals.driver_options);
+    let roots = engine::roots(globals);
+    let candidates = registry.survey(&roots, &globals.driver_options)?;
+    let wanted = engine::wanted_driver(globals, &registry)?;
+    let choice = registry.choose(&roots, wanted.as_deref(), &globals.driver_options);
     let (chosen, rule) = verdict(&choice, &candidates);
     if context.json() {
         let list: Vec<Value> = candidates.iter().map(as_json).collect();

@@ -2,6 +2,7 @@
 
 mod apply;
 mod changes;
+mod config;
 mod create;
 mod data;
 mod delete;
@@ -21,6 +22,7 @@ mod unshare;
 
 use crate::app::{CHANGES, Context, READS};
 use crate::flags::Flag;
+use crate::globals::Configured;
 use crate::signals::Patience;
 use crate::stop::Outcome;
 use crate::tour;
@@ -55,6 +57,8 @@ pub(crate) struct Verb {
     pub(crate) flags: &'static [Flag],
     /// Where it runs.
     pub(crate) namespace: Namespace,
+    /// Whether configuration files are read for it.
+    pub(crate) configured: Configured,
     /// How it takes a signal; none: at once, as by default.
     pub(crate) stops: Option<Patience>,
     /// What it does.
@@ -75,6 +79,7 @@ const PLAIN: Verb = Verb {
     count: (0, 0),
     flags: &[JSON],
     namespace: Namespace::User,
+    configured: Configured::Yes,
     stops: None,
     action: |_| Ok(()),
 };
@@ -87,6 +92,7 @@ pub(crate) const VERBS: &[Verb] = &[
         more: tour::HELP,
         flags: tour::FLAGS,
         namespace: Namespace::PrivateMounts,
+        configured: Configured::No,
         stops: CHANGES,
         action: tour::tour,
         ..PLAIN
@@ -348,6 +354,7 @@ pub(crate) const VERBS: &[Verb] = &[
         more: unshare::HELP,
         count: (0, MANY),
         flags: &[],
+        configured: Configured::No,
         action: unshare::unshare,
         ..PLAIN
     },
@@ -355,18 +362,20 @@ pub(crate) const VERBS: &[Verb] = &[
         names: &["version"],
         summary: "Return lamina version information",
         namespace: Namespace::None,
+        configured: Configured::No,
         action: status::version,
         ..PLAIN
     },
     Verb {
         names: &["config"],
-        arguments: "[options [...]]",
+        arguments: "[options [...]] [configurationFile]",
         summary: "Print storage library configuration as JSON",
-        more: status::CONFIG_HELP,
+        more: config::HELP,
         count: (0, 1),
         flags: &[],
         namespace: Namespace::None,
-        action: status::config,
+        configured: Configured::No,
+        action: config::config,
         ..PLAIN
     },
     Verb {

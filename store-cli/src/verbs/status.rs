@@ -1,14 +1,9 @@
-//! `status`, `version`, `config`.
-
-use serde_json::json;
+//! `status`, `version`.
 
 use crate::app::Context;
 use crate::engine;
 use crate::output::say;
-use crate::stop::{Outcome, not_yet};
-
-pub(crate) const CONFIG_HELP: &str = "\
-What flags, environment and defaults come to. Configuration files are not read by this version.";
+use crate::stop::Outcome;
 
 pub(crate) fn status(context: &mut Context) -> Outcome {
     let (store, _key) = engine::open(context)?;
@@ -28,19 +23,4 @@ fn show(context: &mut Context, pairs: &[(String, String)]) -> Outcome {
         say(format_args!("{key}: {value}"));
     }
     Ok(())
-}
-
-pub(crate) fn config(context: &mut Context) -> Outcome {
-    if let Some(file) = context.args.first() {
-        return Err(not_yet(&format!("config {file}"), "reader of configuration files").into());
-    }
-    let globals = &context.globals;
-    let driver_options = (!globals.driver_options.is_empty()).then_some(&globals.driver_options);
-    let options = json!({
-        "RunRoot": globals.run_root,
-        "GraphRoot": globals.graph_root,
-        "GraphDriverName": globals.driver.clone().unwrap_or_default(),
-        "GraphDriverOptions": driver_options,
-    });
-    context.out.json(&options)
 }

@@ -141,10 +141,3 @@ fn version_and_status_have_the_streams_of_the_reference() {
     );
     assert_eq!(status.out, "");
 }
-
-#[test]
-fn config_tells_what_flags_and_defaults_come_to() {
-    let ended = without_store(&["-g", "/g", "-s", "vfs", "config"]);
-    let config: serde_json::Value = serde_json::from_str(&ended.out).expect("JSON");
-    assert_eq!((&config["GraphRoot"], &config["GraphDriverName"]), (&"/g".into(), &"vfs".into()));
-}

@@ -2,6 +2,7 @@
 
 mod account;
 mod command_line;
+mod config;
 mod endings;
 mod peer;
 mod podman_user;
@@ -85,7 +86,10 @@ pub(crate) fn lamina() -> &'static str {
 /// A command without what the caller's environment would add.
 pub(crate) fn plain(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
-    command.env_remove("STORAGE_DRIVER").env_remove("STORAGE_OPTS").stdin(Stdio::null());
+    for name in ["STORAGE_DRIVER", "STORAGE_OPTS", "CONTAINERS_STORAGE_CONF", "CONTAINERS_STORAGE_CONF_OVERRIDE"] {
+        command.env_remove(name);
+    }
+    command.stdin(Stdio::null());
     command
 }
 

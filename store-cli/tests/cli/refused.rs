@@ -78,7 +78,6 @@ const FLAGS: &[&[&str]] = &[
     &["mount", "--read-only", "x"],
     &["diff", "-b", "x"],
     &["diff", "--xz", "x"],
-    &["config", "/etc/nosuch.conf"],
 ];
 
 #[test]

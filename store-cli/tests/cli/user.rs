@@ -30,6 +30,8 @@ fn as_user(test: &str, scratch: &Scratch, args: &[&str]) -> Option<Ended> {
         .env("HOME", &home)
         .env("TMPDIR", &home)
         .env_remove("XDG_RUNTIME_DIR")
+        .env_remove("XDG_CONFIG_HOME")
+        .env_remove("XDG_DATA_HOME")
         .current_dir(&home));
     if ended.err.contains("unshare(CLONE_NEWUSER") {
         skip(test, ended.err.trim());
@@ -50,6 +52,23 @@ fn a_user_has_a_store_at_home() {
     assert!(record.exists(), "the record is in the user's own root");
     let config = as_user(test, &scratch, &["-R", &run_root, "config"]).expect("it worked before");
     assert!(config.out.contains("home/.local/share/containers/storage"), "{config:?}");
+}
+
+#[test]
+fn a_user_has_a_configuration_at_home() {
+    let test = "a_user_has_a_configuration_at_home";
+    let scratch = Scratch::new();
+    let Some(_) = as_user(test, &scratch, &["version"]) else { return };
+    let place = scratch.path().join("home/.config/containers");
+    std::fs::create_dir_all(&place).expect("make a directory");
+    let text = "[storage]\ndriver = \"vfs\"\ngraphroot = \"$HOME/s/$UID\"\nrunroot = \"${HOME}/r\"\nnosuch = 1\n";
+    std::fs::write(place.join("storage.conf"), text).expect("write a file");
+    let Some(made) = as_user(test, &scratch, &["create-layer", "-i", "aaa"]) else { return };
+    assert_eq!(made.code, Some(0), "{made:?}");
+    assert!(scratch.path().join("home/s/65534/vfs-layers/layers.json").exists(), "the user's id is the one outside");
+    assert!(scratch.path().join("home/r/vfs-layers").exists(), "the run root is the file's");
+    let lines: Vec<&str> = made.err.lines().collect();
+    assert!(lines.len() == 1 && lines[0].contains("unknown key storage.nosuch"), "told once: {lines:?}");
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use storage_core::driver::ScratchLocks;
 use storage_core::driver::{
-    Comparison, Detached, Driver, Exclusive, Extent, LayerRef, MountOptions, Mounting, Naive, Plan, Request, Shared,
-    Staged, Start, Trash, View,
+    Comparison, Detached, Driver, Exclusive, Extent, LayerRef, MountOptions, Mounting, Naive, OwnerMaps, Plan, Request,
+    Shared, Staged, Start, Trash, View,
 };
 use storage_core::ids::LayerId;
 use storage_core::locks::ThreadKey;
@@ -31,8 +31,21 @@ pub(crate) fn with_store(features: Features, mountopt: &str, test: impl FnOnce(&
 
 /// Runs `test` on a store in `dir`, which stays.
 pub(crate) fn with_store_in(dir: &Path, features: Features, mountopt: &str, test: impl FnOnce(&mut Store) + Send) {
+    with_request(dir, features, request(dir, mountopt), "", test);
+}
+
+/// Runs `test` on a store that `request` asks for, after a shell script in `dir`.
+pub(crate) fn with_request(
+    dir: &Path,
+    features: Features,
+    request: Request,
+    before: &str,
+    test: impl FnOnce(&mut Store) + Send,
+) {
     in_private_namespace(|| {
-        let request = request(dir, mountopt);
+        if !before.is_empty() {
+            shell_in(dir, before);
+        }
         let driver = Overlay::open_with(&request, features)?;
         let locks = ScratchLocks::in_directory(dir);
         test(&mut Store { home: request.home, driver, locks, key: ThreadKey::take()? });
@@ -42,11 +55,8 @@ pub(crate) fn with_store_in(dir: &Path, features: Features, mountopt: &str, test
 }
 
 pub(crate) fn request(dir: &Path, mountopt: &str) -> Request {
-    Request {
-        home: dir.join("overlay"),
-        run_home: dir.join("run"),
-        options: vec![("mountopt".to_owned(), mountopt.to_owned())],
-    }
+    let options = vec![("mountopt".to_owned(), mountopt.to_owned())];
+    Request { options, ..Request::of_home(dir.join("overlay"), dir.join("run")) }
 }
 
 pub(crate) fn id(name: &str) -> LayerId {
@@ -55,7 +65,7 @@ pub(crate) fn id(name: &str) -> LayerId {
 
 /// The chain `names`, the topmost first.
 pub(crate) fn chain(names: &[&str]) -> LayerRef {
-    LayerRef { id: id(names[0]), ancestors: names[1..].iter().map(|name| id(name)).collect() }
+    LayerRef::own(id(names[0]), names[1..].iter().map(|name| id(name)))
 }
 
 impl Store {
@@ -72,7 +82,11 @@ impl Store {
     }
 
     pub(crate) fn begin(&mut self, start: Start) -> Result<Box<dyn Staged>> {
-        self.shared(|driver, held| driver.begin(held, &Plan::new(start)))
+        self.begin_as(&Plan::new(start))
+    }
+
+    pub(crate) fn begin_as(&mut self, plan: &Plan) -> Result<Box<dyn Staged>> {
+        self.shared(|driver, held| driver.begin(held, plan))
     }
 
     pub(crate) fn commit(&mut self, mut staged: Box<dyn Staged>, name: &str) -> Result<()> {
@@ -82,20 +96,25 @@ impl Store {
     /// Makes the layer `names[0]` on the others and fills it by a shell script that runs in its directory.
     pub(crate) fn make(&mut self, names: &[&str], script: &str) -> LayerRef {
         let layer = chain(names);
-        let mut staged = self.begin(Start::OnParent(layer.parent_ref())).unwrap();
+        self.make_as(&layer, &Plan::new(Start::OnParent(layer.parent_ref())), script);
+        layer
+    }
+
+    /// Makes the layer as `plan` says.
+    pub(crate) fn make_as(&mut self, layer: &LayerRef, plan: &Plan, script: &str) {
+        let mut staged = self.begin_as(plan).unwrap();
         staged.fill(&Task::new("fill")).unwrap();
         if !script.is_empty() {
             shell_in(&fd_path(std::os::fd::AsFd::as_fd(&staged.root().unwrap())), script);
         }
-        self.commit(staged, names[0]).unwrap();
-        layer
+        self.commit(staged, layer.id.as_str()).unwrap();
     }
 
     /// Makes a chain of `depth` layers `l0` … on each other, of which every one holds a file of its name.
     pub(crate) fn make_deep(&mut self, prefix: &str, depth: usize) -> LayerRef {
         let mut ancestors: Vec<LayerId> = Vec::new();
         for index in 0..depth {
-            let layer = LayerRef { id: id(&format!("{prefix}{index}")), ancestors: ancestors.clone() };
+            let layer = LayerRef::own(id(&format!("{prefix}{index}")), ancestors.clone());
             let mut staged = self.begin(Start::OnParent(layer.parent_ref())).unwrap();
             let fd = staged.root().unwrap();
             let root = Path::new("/proc/self/fd").join(fd.as_raw_fd().to_string());
@@ -104,7 +123,7 @@ impl Store {
             self.exclusive(|_, held| staged.commit(held, &layer.id)).unwrap();
             ancestors.insert(0, layer.id);
         }
-        LayerRef { id: ancestors.remove(0), ancestors }
+        LayerRef::own(ancestors.remove(0), ancestors)
     }
 
     pub(crate) fn view(&mut self, layer: &LayerRef) -> Result<View> {
@@ -112,13 +131,13 @@ impl Store {
     }
 
     pub(crate) fn compare(&mut self, layer: &LayerRef, base: Option<&LayerRef>) -> Result<Box<dyn Comparison>> {
-        self.shared(|driver, held| driver.compare(held, layer, base))
+        self.shared(|driver, held| driver.compare(held, layer, base, &OwnerMaps::default()))
     }
 
     /// The comparison that knows nothing of overlay.
     pub(crate) fn compare_naively(&mut self, layer: &LayerRef, base: Option<&LayerRef>) -> Naive {
         let new = self.view(layer).unwrap();
-        Naive::new(new, base.map(|base| self.view(base).unwrap()))
+        Naive::new(new, base.map(|base| self.view(base).unwrap()), OwnerMaps::default())
     }
 
     pub(crate) fn mount(&mut self, layer: &LayerRef, options: &MountOptions) -> Result<PathBuf> {
@@ -126,7 +145,7 @@ impl Store {
     }
 
     pub(crate) fn unmount(&mut self, layer: &LayerRef, extent: Extent) -> Result<Detached> {
-        self.mounting(|driver, held| driver.unmount(held, &layer.id, extent))
+        self.mounting(|driver, held| driver.unmount(held, &layer.id, layer.home, extent))
     }
 
     /// Mounts the layer, runs a shell script in it, and unmounts it.
@@ -137,7 +156,7 @@ impl Store {
     }
 
     pub(crate) fn remove(&mut self, layer: &LayerRef) -> Result<Box<dyn Trash>> {
-        self.exclusive(|driver, held| driver.remove(held, &layer.id))
+        self.exclusive(|driver, held| driver.remove(held, &layer.id, layer.home))
     }
 
     pub(crate) fn heal(&mut self, layer: &LayerRef) -> Result<()> {

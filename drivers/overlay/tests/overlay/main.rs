@@ -4,8 +4,10 @@
 
 mod compare;
 mod harness;
+mod homes;
 mod lost;
 mod mounting;
+mod owners;
 mod places;
 mod staging;
 mod user_namespace;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use storage_core::Kind;
-use storage_core::driver::{Driver, Extent, MountOptions};
+use storage_core::driver::{Driver, Extent, Home, MountOptions};
 use storage_core::mount::{Features, is_mount_root, mounts_here};
 
 use crate::harness::{Store, chain, kind, shell_in, shell_output, with_store};
@@ -23,10 +23,10 @@ fn a_mount_takes_changes_and_its_end_keeps_them() {
         with_store(features, "nodev", |store| {
             store.make(&["a"], "echo one >f");
             let b = store.make(&["b", "a"], "");
-            assert!(!store.shared(|driver, held| driver.is_mounted(held, &b.id)).unwrap());
+            assert!(!store.shared(|driver, held| driver.is_mounted(held, &b.id, Home::Own)).unwrap());
             let merged = store.mount(&b, &MountOptions::default()).unwrap();
             assert_eq!(merged, store.home.join("b/merged"));
-            assert!(store.shared(|driver, held| driver.is_mounted(held, &b.id)).unwrap());
+            assert!(store.shared(|driver, held| driver.is_mounted(held, &b.id, Home::Own)).unwrap());
             shell_in(&merged, "cat f; rm f; echo two >g; mknod n c 1 3; ! cat n 2>/dev/null");
             assert_eq!(kind(store.mount(&b, &MountOptions::default())), Some(Kind::Busy), "mounted twice");
             assert_eq!(kind(store.remove(&b)), Some(Kind::Busy), "a mounted layer was removed");

@@ -2,7 +2,7 @@
 
 use storage_core::Kind;
 use storage_core::archive::Whiteouts;
-use storage_core::driver::{Driver, Extent, MountOptions, Start};
+use storage_core::driver::{Driver, Extent, Home, MountOptions, Start};
 use storage_core::mount::Features;
 use storage_core::{Cancel, Task};
 
@@ -32,7 +32,7 @@ fn a_layer_is_laid_out_as_the_reference_lays_it_out() {
             assert_eq!(target.to_str(), Some(format!("../{name}/diff").as_str()));
         }
         assert!(is_clean(store));
-        let listed = store.shared(Driver::list).unwrap();
+        let listed = store.shared(|driver, held| driver.list(held, Home::Own)).unwrap();
         assert_eq!(listed, ["a", "b"]);
     });
 }
@@ -44,8 +44,8 @@ fn the_identity_is_known_before_the_commit_and_stays() {
         assert_eq!(staged.whiteouts(), Whiteouts::Overlay { user_xattr: false });
         let identity = staged.identity().unwrap();
         store.commit(staged, "a").unwrap();
-        assert_eq!(store.shared(|driver, held| driver.identity(held, &id("a"))).unwrap(), identity);
-        assert!(store.shared(|driver, held| driver.exists(held, &id("a"))).unwrap());
+        assert_eq!(store.shared(|driver, held| driver.identity(held, &id("a"), Home::Own)).unwrap(), identity);
+        assert!(store.shared(|driver, held| driver.exists(held, &id("a"), Home::Own)).unwrap());
     });
 }
 
@@ -86,7 +86,7 @@ fn replace(store: &mut Store, name: &str, empty: bool, script: &str) {
     shell_in(&fd_path(std::os::fd::AsFd::as_fd(&staged.root().unwrap())), script);
     let identity = staged.identity().unwrap();
     let trash = store.exclusive(|_, held| staged.replace(held, &id(name))).unwrap();
-    assert_eq!(store.shared(|driver, held| driver.identity(held, &id(name))).unwrap(), identity);
+    assert_eq!(store.shared(|driver, held| driver.identity(held, &id(name), Home::Own)).unwrap(), identity);
     trash.reclaim(&task()).unwrap();
 }
 

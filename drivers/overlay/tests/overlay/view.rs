@@ -1,7 +1,7 @@
 //! Views: what they show, and what they leave alone.
 
 use storage_core::Kind;
-use storage_core::driver::{Driver, Extent, MountOptions};
+use storage_core::driver::{Ancestor, Driver, Extent, Home, MountOptions};
 use storage_core::mount::{Features, mounts_here};
 
 use crate::harness::{chain, fd_path, id, is_clean, kind, listing, shell_output, with_store};
@@ -75,7 +75,7 @@ fn a_chain_of_five_hundred_has_a_view_in_every_way() {
                 std::fs::remove_dir_all(store.home.join("l")).unwrap();
                 assert!(store.view(&top).is_ok(), "a view depends on l/");
                 let mut deeper = top.clone();
-                deeper.ancestors.insert(0, deeper.id.clone());
+                deeper.ancestors.insert(0, Ancestor { id: deeper.id.clone(), home: Home::Own });
                 deeper.id = id("l500");
                 assert_eq!(kind(store.view(&deeper)), Some(Kind::NotFound));
                 store.heal(&top).unwrap();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use storage_core::driver::ScratchLocks;
-use storage_core::driver::{Comparison, Driver, LayerRef, Plan, Request, Shared, Staged, Start, View};
+use storage_core::driver::{Comparison, Driver, LayerRef, OwnerMaps, Plan, Request, Shared, Staged, Start, View};
 use storage_core::ids::LayerId;
 use storage_core::locks::{Exclusive, ThreadKey};
 use storage_core::mount::Features;
@@ -17,12 +17,12 @@ pub(crate) struct Store {
     pub(crate) driver: Vfs,
     pub(crate) locks: ScratchLocks,
     pub(crate) key: ThreadKey,
-    _dir: tempfile::TempDir,
+    dir: Option<tempfile::TempDir>,
 }
 
 pub(crate) fn request(dir: &Path, options: &[(&str, &str)]) -> Request {
     let options = options.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
-    Request { home: dir.join("vfs"), run_home: dir.join("run"), options }
+    Request { options, ..Request::of_home(dir.join("vfs"), dir.join("run")) }
 }
 
 pub(crate) fn id(name: &str) -> LayerId {
@@ -30,16 +30,22 @@ pub(crate) fn id(name: &str) -> LayerId {
 }
 
 pub(crate) fn chain(names: &[&str]) -> LayerRef {
-    LayerRef { id: id(names[0]), ancestors: names[1..].iter().map(|name| id(name)).collect() }
+    LayerRef::own(id(names[0]), names[1..].iter().map(|name| id(name)))
 }
 
 impl Store {
     pub(crate) fn new(features: Features) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let request = request(dir.path(), &[]);
-        let driver = Vfs::open_with(&request, features).unwrap();
-        let locks = ScratchLocks::in_directory(dir.path());
-        Store { home: request.home, driver, locks, key: ThreadKey::take().unwrap(), _dir: dir }
+        let mut store = Self::with_request(&request(dir.path(), &[]), features);
+        store.dir = Some(dir);
+        store
+    }
+
+    /// A store whose directory is the caller's.
+    pub(crate) fn with_request(request: &Request, features: Features) -> Self {
+        let driver = Vfs::open_with(request, features).unwrap();
+        let locks = ScratchLocks::in_directory(request.home.parent().unwrap());
+        Store { home: request.home.clone(), driver, locks, key: ThreadKey::take().unwrap(), dir: None }
     }
 
     pub(crate) fn shared<R>(&mut self, body: impl FnOnce(&Vfs, &Shared<'_>) -> R) -> R {
@@ -74,7 +80,7 @@ impl Store {
     }
 
     pub(crate) fn compare(&mut self, layer: &LayerRef, base: Option<&LayerRef>) -> Box<dyn Comparison> {
-        self.shared(|driver, held| driver.compare(held, layer, base)).unwrap()
+        self.shared(|driver, held| driver.compare(held, layer, base, &OwnerMaps::default())).unwrap()
     }
 
     /// What is left in staging and trash for good. Between the fork and the exec of a shell that another test starts, its

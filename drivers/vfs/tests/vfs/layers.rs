@@ -1,7 +1,7 @@
 //! The life of layers.
 
 use storage_core::archive::Whiteouts;
-use storage_core::driver::{Driver, Extent, LayerRef, MountOptions, Start};
+use storage_core::driver::{Driver, Extent, Home, LayerRef, MountOptions, Start};
 use storage_core::mount::Features;
 use storage_core::{Cancel, Kind, Task};
 
@@ -24,9 +24,9 @@ fn a_child_is_a_copy_of_its_parent_and_they_go_separate_ways() {
     assert_eq!(shell(&dir.join("b"), tell), shell(&dir.join("a"), tell));
     shell(&dir.join("b"), "echo two >d/f");
     assert_eq!(shell(&dir.join("a"), "cat d/f"), "one\n");
-    let listed = store.shared(Driver::list).unwrap();
+    let listed = store.shared(|driver, held| driver.list(held, Home::Own)).unwrap();
     assert_eq!(listed, ["a", "b"]);
-    assert!(store.shared(|driver, held| driver.exists(held, &b.id)).unwrap());
+    assert!(store.shared(|driver, held| driver.exists(held, &b.id, Home::Own)).unwrap());
     assert_eq!(store.leftovers(), 0);
 }
 
@@ -38,7 +38,7 @@ fn a_base_layer_begins_with_the_mode_that_the_reference_gives_it() {
     let identity = staged.identity().unwrap();
     store.commit(staged, "a").unwrap();
     assert_eq!(shell(&store.home, "stat -c '%a %u:%g' dir dir/a"), "700 0:0\n555 0:0\n");
-    assert_eq!(store.shared(|driver, held| driver.identity(held, &id("a"))).unwrap(), identity);
+    assert_eq!(store.shared(|driver, held| driver.identity(held, &id("a"), Home::Own)).unwrap(), identity);
     let untouched =
         |store: &mut Store, layer: &LayerRef| store.shared(|driver, held| driver.is_untouched(held, layer)).unwrap();
     assert!(untouched(&mut store, &chain(&["a"])));
@@ -53,7 +53,7 @@ fn a_commit_fails_without_a_trace_when_the_place_is_taken_or_the_parent_is_gone(
     let taken = store.stage(Start::OnParent(None), "").unwrap();
     assert_eq!(kind(store.commit(taken, "a")), Some(Kind::DuplicateId));
     let orphan = store.stage(Start::OnParent(Some(a.clone())), "").unwrap();
-    store.exclusive(|driver, held| driver.remove(held, &a.id)).unwrap().reclaim(&task()).unwrap();
+    store.exclusive(|driver, held| driver.remove(held, &a.id, Home::Own)).unwrap().reclaim(&task()).unwrap();
     store.make(&["a"], "");
     assert_eq!(kind(store.commit(orphan, "b")), Some(Kind::Changed));
     assert!(!store.home.join("dir/b").exists());
@@ -73,7 +73,7 @@ fn a_replacement_starts_with_the_content_and_takes_its_place() {
     let identity = staged.identity().unwrap();
     let trash = store.exclusive(|_, held| staged.replace(held, &b.id)).unwrap();
     assert_eq!(shell(&store.home.join("dir/b"), "cat n d/f"), "new\none\n");
-    assert_eq!(store.shared(|driver, held| driver.identity(held, &b.id)).unwrap(), identity);
+    assert_eq!(store.shared(|driver, held| driver.identity(held, &b.id, Home::Own)).unwrap(), identity);
     trash.reclaim(&task()).unwrap();
     assert_eq!(kind(store.exclusive(|_, held| late.replace(held, &b.id))), Some(Kind::Changed));
     // The former content was left alone while something was made from it.
@@ -92,7 +92,7 @@ fn a_view_is_read_only_and_its_trash_waits_for_it() {
         let refused = std::fs::write(path.join("x"), "x").err().and_then(|error| error.raw_os_error());
         assert_eq!(refused, Some(libc::EROFS));
         view.check().unwrap();
-        store.exclusive(|driver, held| driver.remove(held, &a.id)).unwrap().reclaim(&task()).unwrap();
+        store.exclusive(|driver, held| driver.remove(held, &a.id, Home::Own)).unwrap().reclaim(&task()).unwrap();
         assert_eq!(kind(view.check()), Some(Kind::Changed));
         assert_eq!(shell(&path, "cat f"), "one\n", "trash was deleted below a view");
         drop(view);
@@ -151,12 +151,13 @@ fn a_mount_is_the_directory_itself() {
     };
     let read_only = MountOptions { read_only: true, options: vec!["nodev".into()], ..MountOptions::default() };
     let path = mount(&a, &read_only).unwrap();
-    assert_eq!(path, store.driver.mount_point(&a.id));
+    assert_eq!(path, store.driver.mount_point(&a.id, Home::Own));
     let special = MountOptions { options: vec!["metacopy=on".into()], ..MountOptions::default() };
     assert_eq!(kind(mount(&a, &special)), Some(Kind::NotSupported));
     assert_eq!(kind(mount(&chain(&["none"]), &read_only)), Some(Kind::NotFound));
-    assert!(!store.shared(|driver, held| driver.is_mounted(held, &a.id)).unwrap());
-    let detached = store.locks.mounting(&mut store.key, |held| store.driver.unmount(held, &a.id, Extent::All)).unwrap();
+    assert!(!store.shared(|driver, held| driver.is_mounted(held, &a.id, Home::Own)).unwrap());
+    let detached =
+        store.locks.mounting(&mut store.key, |held| store.driver.unmount(held, &a.id, Home::Own, Extent::All)).unwrap();
     assert!(!detached.unwrap().any());
     assert_eq!(shell(&path, "cat f"), "one\n");
 }

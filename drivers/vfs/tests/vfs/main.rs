@@ -3,5 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod harness;
+mod homes;
 mod layers;
+mod owners;
 mod places;

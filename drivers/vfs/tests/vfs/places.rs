@@ -19,7 +19,6 @@ fn options_without_effect_are_tolerated_and_needed_ones_refused_by_name() {
     let open = |options: &[(&str, &str)]| Vfs::open(&request(dir.path(), options));
     assert!(open(&[("mountopt", "nodev"), ("ignore_chown_errors", "true"), ("sync", "none")]).is_ok());
     assert_eq!(kind(open(&[("mountopt", "metacopy=on")])), Some(Kind::NotSupported));
-    assert_eq!(kind(open(&[("imagestore", "/elsewhere")])), Some(Kind::NotSupported));
     assert_eq!(kind(open(&[("nonsense", "1")])), Some(Kind::Usage));
     let refused = (DESCRIPTOR.survey)(&request(dir.path(), &[("nonsense", "1")]));
     assert!(!refused.usable && refused.reason.contains("nonsense"), "{}", refused.reason);

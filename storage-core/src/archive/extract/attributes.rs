@@ -10,15 +10,17 @@ use super::Extractor;
 use crate::archive::ingest::{Whiteouts, refused};
 use crate::archive::names;
 use crate::archive::tar::{Entry, EntryKind, shown};
-use crate::error::{OsContext, Result};
+use crate::error::{Error, Kind, OsContext, Result};
 use crate::fs::xattr;
+use crate::idmap::Owner;
 
 impl Extractor<'_> {
     /// Attributes of an open file. A change of owner clears set-user-id and capabilities, so it comes first; times last.
     pub(super) fn file_attributes(&self, file: impl AsFd, entry: &Entry, inherits_group: bool) -> Result<()> {
         let path = names::os(&entry.name);
-        if inherits_group || (entry.uid, entry.gid) != self.own {
-            let (uid, gid) = owner(entry);
+        let owner = self.owner_of(entry)?;
+        if inherits_group || owner != self.own {
+            let (uid, gid) = ids(owner);
             self.chowned(rustix::fs::fchown(&file, uid, gid)).os("fchown", path)?;
         }
         rustix::fs::fchmod(&file, Mode::from_raw_mode(entry.mode)).os("fchmod", path)?;
@@ -42,17 +44,34 @@ impl Extractor<'_> {
 
     pub(super) fn owner(&self, entry: &Entry, name: &[u8]) -> Result<()> {
         let parent = self.here();
-        if !parent.inherits_group && (entry.uid, entry.gid) == self.own && entry.kind != EntryKind::Directory {
+        let owner = self.owner_of(entry)?;
+        if !parent.inherits_group && owner == self.own && entry.kind != EntryKind::Directory {
             return Ok(());
         }
-        let (uid, gid) = owner(entry);
+        let (uid, gid) = ids(owner);
         let flags = AtFlags::SYMLINK_NOFOLLOW;
         self.chowned(rustix::fs::chownat(&parent.fd, names::os(name), uid, gid, flags))
             .os("fchownat", names::os(&entry.name))
     }
 
-    fn chowned(&self, done: rustix::io::Result<()>) -> rustix::io::Result<()> {
-        if self.ignore_chown_errors { Ok(()) } else { done }
+    /// The owner with which the entry's file is kept.
+    fn owner_of(&self, entry: &Entry) -> Result<Owner> {
+        let inside = Owner { uid: entry.uid, gid: entry.gid };
+        self.maps.to_host(inside).ok_or_else(|| {
+            Error::new(Kind::InvalidMappings, "extract archive")
+                .at(names::os(&entry.name))
+                .detail(format!("its owner {inside} is outside the maps of the layer"))
+                .remedy("use maps with a range for it")
+        })
+    }
+
+    /// The owner of a directory that the archive names only as a part of other names: the container's root.
+    pub(super) fn implied_owner(&self) -> Result<Option<Owner>> {
+        if self.maps.is_empty() { Ok(None) } else { self.maps.root().map(Some) }
+    }
+
+    pub(super) fn chowned(&self, done: rustix::io::Result<()>) -> rustix::io::Result<()> {
+        if self.strictness.ignore_chown_errors { Ok(()) } else { done }
     }
 
     /// Attributes that the overlay filesystem or `SELinux` keep for themselves are never taken from an archive.
@@ -64,7 +83,7 @@ impl Extractor<'_> {
             let key = CString::new(key.as_slice()).map_err(|_| refused("an xattr's name holds a NUL"))?;
             match set(&key, value) {
                 Err(Errno::OPNOTSUPP) => {}
-                Err(Errno::PERM) if self.in_user_ns => {}
+                Err(Errno::PERM) if self.strictness.in_user_ns => {}
                 done => done.os("setxattr", names::os(&entry.name)).map_err(|error| {
                     error.detail(format!("the attribute {:?} of {:?}", shown(key.as_bytes()), shown(&entry.name)))
                 })?,
@@ -94,8 +113,8 @@ fn is_reserved(key: &[u8]) -> bool {
     key.starts_with(b"trusted.overlay.") || key.starts_with(b"user.overlay.") || key == b"security.selinux"
 }
 
-fn owner(entry: &Entry) -> (Option<Uid>, Option<Gid>) {
-    (Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid)))
+pub(super) fn ids(owner: Owner) -> (Option<Uid>, Option<Gid>) {
+    (Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))
 }
 
 /// The time of the last access is never before that of the last change.

@@ -23,6 +23,7 @@ use crate::archive::names;
 use crate::archive::tar::{Entry, EntryKind, shown};
 use crate::archive::tar_split::{Ledger, SplitWriter};
 use crate::error::{OsContext, Result};
+use crate::idmap::{Maps, Owner};
 use crate::task::Task;
 
 pub(crate) use file::NewFile;
@@ -33,15 +34,22 @@ pub(crate) struct Extractor<'a> {
     root: BorrowedFd<'a>,
     whiteouts: Whiteouts,
     ledger: Ledger,
-    ignore_chown_errors: bool,
-    in_user_ns: bool,
+    maps: Maps,
+    strictness: Strictness,
     /// What the process makes files as; no chown is needed for these.
-    own: (u32, u32),
+    own: Owner,
     parent: Option<Parent>,
     /// The entry of the root itself. It is honoured at the end: making entries changes the root's time.
     root_entry: Option<Entry>,
     uids: BTreeSet<u32>,
     gids: BTreeSet<u32>,
+}
+
+/// What is no error.
+#[derive(Clone, Copy)]
+pub(crate) struct Strictness {
+    pub(crate) ignore_chown_errors: bool,
+    pub(crate) in_user_ns: bool,
 }
 
 /// What became of an entry.
@@ -53,15 +61,15 @@ pub(crate) enum Placed {
 }
 
 impl<'a> Extractor<'a> {
-    pub(crate) fn new(root: BorrowedFd<'a>, whiteouts: Whiteouts, ignore_chown_errors: bool, in_user_ns: bool) -> Self {
-        let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    pub(crate) fn new(root: BorrowedFd<'a>, whiteouts: Whiteouts, maps: Maps, strictness: Strictness) -> Self {
+        let own = Owner { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() };
         let (uids, gids) = Default::default();
         Extractor {
             root,
             whiteouts,
             ledger: Ledger::new(),
-            ignore_chown_errors,
-            in_user_ns,
+            maps,
+            strictness,
             own,
             parent: None,
             root_entry: None,
@@ -94,7 +102,7 @@ impl<'a> Extractor<'a> {
             EntryKind::Regular => return self.regular(entry, name, path, task).map(Placed::File),
             EntryKind::Directory => self.directory(entry, name, task)?,
             EntryKind::HardLink => return self.hard_link(entry, name, task).map(|()| Placed::Done),
-            EntryKind::Char | EntryKind::Block if self.in_user_ns => return Ok(Placed::Done),
+            EntryKind::Char | EntryKind::Block if self.strictness.in_user_ns => return Ok(Placed::Done),
             EntryKind::Symlink | EntryKind::Char | EntryKind::Block | EntryKind::Fifo => {
                 self.special(entry, name, task)?;
             }

@@ -7,6 +7,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use super::Extractor;
+use super::attributes::ids;
 use crate::archive::ingest::refused;
 use crate::archive::names;
 use crate::archive::tar::shown;
@@ -84,7 +85,7 @@ impl Extractor<'_> {
         let Some(parent) = self.parent.take() else { return Ok(()) };
         match rustix::fs::futimens(&parent.fd, &parent.times) {
             // Times of a directory that belongs to somebody else.
-            Err(Errno::PERM) if self.ignore_chown_errors || self.in_user_ns => Ok(()),
+            Err(Errno::PERM) if self.strictness.ignore_chown_errors || self.strictness.in_user_ns => Ok(()),
             done => done.os("futimens", names::os(&parent.asked)),
         }
     }
@@ -129,6 +130,10 @@ impl Extractor<'_> {
                 }
                 Err(Errno::NOENT) if make => {
                     fd = make_implied(fd.as_fd(), &part)?;
+                    if let Some(owner) = self.implied_owner()? {
+                        let (uid, gid) = ids(owner);
+                        self.chowned(rustix::fs::fchown(&fd, uid, gid)).os("fchown", names::os(&part))?;
+                    }
                     self.ledger.made(&names::join(&real, &part));
                 }
                 Err(Errno::NOTDIR | Errno::LOOP) => {

@@ -6,20 +6,13 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::archive::Compression;
+use crate::driver::Home;
 use crate::error::{Kind, Result};
+use crate::idmap::Maps;
 use crate::ids::LayerId;
 use crate::store::records::{Location, NameScope, Record, json_fields, record_accessors};
 
-/// A range of ids and where it is stored: one line of a user-namespace map.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct IdMap {
-    /// The first id inside the container.
-    pub container_id: u64,
-    /// The first id on the host.
-    pub host_id: u64,
-    /// How many there are.
-    pub size: u64,
-}
+pub use crate::idmap::IdMap;
 
 /// A layer's record. The fields and their names in JSON are the reference's; fields of other versions survive in
 /// [`Layer::extra`].
@@ -73,6 +66,19 @@ pub struct Layer {
 const INCOMPLETE: &str = "incomplete";
 
 impl Layer {
+    /// Which home of the driver the layer of a store's own record stands in.
+    pub(crate) fn home(&self) -> Home {
+        match self.location {
+            Location::ImageStore => Home::ImageStore,
+            Location::Stable | Location::Volatile => Home::Own,
+        }
+    }
+
+    /// The maps with which the owners of its files are kept.
+    pub fn maps(&self) -> Maps {
+        Maps { uids: self.uid_map.clone(), gids: self.gid_map.clone() }
+    }
+
     /// The checked identifier.
     pub fn layer_id(&self) -> Result<LayerId> {
         LayerId::from_store(&self.id)

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use super::record::Layer;
-use crate::driver::LayerRef;
+use crate::driver::{Ancestor, Home, LayerRef};
 use crate::error::{Error, Kind, Result};
-use crate::ids::LayerId;
 use crate::store::records::RecordTable;
 
 /// The names of the record files, in the order of [`crate::store::Location`].
@@ -21,23 +20,33 @@ impl RecordTable<Layer> {
     }
 }
 
-/// The layer and those below it, as a driver wants to know them, found in `tables`, the store's own first. Fails with
-/// [`Kind::Corrupt`] when the records form no chain, with [`Kind::Escape`] when one has an id that can't be a file name.
-pub(crate) fn layer_ref(layer: &Layer, tables: &[&LayerTable]) -> Result<LayerRef> {
+/// The home of a layer of the store with this number: the store's own is 0.
+fn home_of(layer: &Layer, number: usize) -> Home {
+    match number.checked_sub(1) {
+        None => layer.home(),
+        // More stores than a number can tell apart are not looked into.
+        Some(additional) => Home::Additional(u16::try_from(additional).unwrap_or(u16::MAX)),
+    }
+}
+
+/// The layer of the store `number` and those below it, as a driver wants to know them, found in `tables`, the store's own
+/// first. Fails with [`Kind::Corrupt`] when the records form no chain, with [`Kind::Escape`] when one has an id that can't be
+/// a file name.
+pub(crate) fn layer_ref(number: usize, layer: &Layer, tables: &[&LayerTable]) -> Result<LayerRef> {
     let most: usize = tables.iter().map(|table| table.len()).sum();
-    let mut ancestors: Vec<LayerId> = Vec::new();
+    let mut ancestors: Vec<Ancestor> = Vec::new();
     let mut parent = layer.parent.as_str();
     while !parent.is_empty() {
-        let found = tables.iter().find_map(|table| table.get(parent)).filter(|_| ancestors.len() <= most);
-        let record = found.ok_or_else(|| {
+        let found = tables.iter().enumerate().find_map(|(number, table)| Some((number, table.get(parent)?)));
+        let (number, record) = found.filter(|_| ancestors.len() <= most).ok_or_else(|| {
             Error::new(Kind::Corrupt, "follow parents")
                 .detail(format!("layer {}: its ancestor {parent} is missing or its own descendant", layer.id))
                 .remedy("`lamina repair` removes a layer whose parent is lost")
         })?;
-        ancestors.push(record.layer_id()?);
+        ancestors.push(Ancestor { id: record.layer_id()?, home: home_of(record, number) });
         parent = &record.parent;
     }
-    Ok(LayerRef { id: layer.layer_id()?, ancestors })
+    Ok(LayerRef { id: layer.layer_id()?, home: home_of(layer, number), ancestors })
 }
 
 #[cfg(test)]
@@ -56,7 +65,7 @@ mod tests {
             parse(r#"[{"id":"a","parent":"b"},{"id":"b","parent":"a"},{"id":"c","parent":"gone"}]"#).expect("table");
         for id in ["a", "c"] {
             let layer = table.get(id).expect("there");
-            assert_eq!(layer_ref(layer, &[&table]).map_err(|error| error.kind()), Err(Kind::Corrupt));
+            assert_eq!(layer_ref(0, layer, &[&table]).map_err(|error| error.kind()), Err(Kind::Corrupt));
         }
     }
 }
