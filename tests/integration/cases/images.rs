@@ -192,7 +192,9 @@ fn assert_same_content(left: &Path, right: &Path) {
         archive::unpack(archive, &dir);
         let mut tree = tree::read(&dir);
         // The reference packs whole seconds.
-        tree.values_mut().for_each(|entry| entry.mtime -= entry.mtime.rem_euclid(1_000_000_000));
+        for entry in tree.values_mut() {
+            entry.mtime -= entry.mtime.rem_euclid(1_000_000_000);
+        }
         tree
     });
     tree::assert_same_but_directory_times("what Lamina's and the reference's diff hold", &trees[0], &trees[1]);
