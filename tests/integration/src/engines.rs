@@ -151,11 +151,13 @@ impl Engines {
     /// under test, or skopeo as above.
     #[track_caller]
     pub fn save(&self, image: &str, path: &Path) {
-        let kind = if path.extension().is_some_and(|end| end == "tar") { "oci-archive" } else { "oci" };
+        let archive = path.extension().is_some_and(|end| end == "tar");
+        let (kind, form) = if archive { ("oci-archive", "oci-archive") } else { ("oci", "oci-dir") };
         if self.store.is_peer() {
             self.copy(&self.reference(image), &format!("{kind}:{}:{image}", path.display()));
         } else {
-            self.store.ok(&["save", image, path.to_str().expect("a printable path")]);
+            let path = path.to_str().expect("a printable path");
+            self.store.ok(&["save", "--format", form, "-o", path, image]);
         }
     }
 
