@@ -35,6 +35,8 @@ const ALLOWED: &[&str] = &[
     "layer is in use by an image",
     "layer is in use by a container",
     "layer has children",
+    // podman looks up what it has just pulled by its id, and says this of one that is gone again.
+    "cannot specify 64-byte hexadecimal strings",
 ];
 
 /// One loop: what it does, what went wrong, and what must be there when all is over.
