@@ -101,7 +101,7 @@ impl Store {
     }
 
     /// Removes the records of the layers in `going`, then the parts of all of `layers` that have no record.
-    pub(super) fn forget_left(
+    fn forget_left(
         &self,
         guard: &mut LayersGuard<'_>,
         going: &[String],
