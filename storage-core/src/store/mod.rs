@@ -8,7 +8,7 @@
 //! | lookup, list, names, metadata, exists, mounted | | | | | | | a snapshot of each file |
 //! | all records at one moment | | | shared | | shared | shared | |
 //! | create, import a layer | | | shared to begin, exclusive to commit | | | | staging: extraction, copy, flush |
-//! | import a chain of layers | | | as import, layer by layer | | | | staging, of several layers at once where the driver can |
+//! | import a chain | | | as import, layer by layer | | | | staging, of several layers at once where the driver can |
 //! | apply a diff | | | shared to begin, exclusive to exchange | shared both times | | | staging |
 //! | diff, changes, diff size | | | shared to take a view | | | | the stream |
 //! | create an image | | | shared | | exclusive | | its data, in staging |

@@ -5,18 +5,24 @@ use std::process::ExitCode;
 use integration::case::Case;
 
 mod bad_input;
+mod both_at_once;
 mod chain;
 mod child;
 mod concurrent;
+mod containers;
+mod engines;
 mod full_disk;
 mod hammer;
 mod house;
+mod images;
 mod kill;
 mod load;
+mod loaded;
 mod meanwhile;
 mod peers;
 mod power;
 mod quiet;
+mod records;
 mod roundtrip;
 mod stall;
 mod tour;
@@ -26,6 +32,12 @@ const CASES: &[&[Case]] = &[
     child::CASES,
     concurrent::CASES,
     peers::CASES,
+    images::CASES,
+    containers::CASES,
+    engines::CASES,
+    loaded::CASES,
+    records::CASES,
+    both_at_once::CASES,
     stall::CASES,
     meanwhile::CASES,
     quiet::CASES,
