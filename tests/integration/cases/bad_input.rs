@@ -62,11 +62,12 @@ pub(crate) fn sight(store: &Store) -> Vec<String> {
             }
         }
     }
-    // Places for staging come into being with the first use and stay, empty; a lock file's times are nobody's promise;
+    // Places for staging and leases come into being with the first use and stay, empty; a lock file's times are nobody's promise;
     // of JSON files the content counts, and the reference makes its device node anew each time.
     let passing = |line: &String| {
         let name = line.split(' ').next().unwrap_or_default();
         let place = name.ends_with("tempdirs") || name.ends_with("-layers/tmp") || name.ends_with("overlay/staging");
+        let place = place || name.ends_with("-layers/lamina-leases");
         place || [".lock", ".json", "backingFsBlockDev"].iter().any(|end| name.ends_with(end))
     };
     all.extend(tree::listing(&store.root).into_iter().filter(|line| !passing(line)));
