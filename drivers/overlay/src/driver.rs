@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
+use storage_core::archive::Whiteouts;
 use storage_core::driver::{
-    Capabilities, Comparison, Detached, Driver, Exclusive, Extent, LayerRef, MountOptions, Mounting, Plan, Request,
+    Capabilities, Comparison, Detached, Driver, Exclusive, Extent, Flaw, LayerRef, MountOptions, Mounting, Plan, Request,
     Shared, Staged, Swept, Trash, View,
 };
 use storage_core::error::{Error, Kind, OsContext, Result};
@@ -15,6 +16,7 @@ use storage_core::mount::{Features, filesystem_type, in_user_namespace, is_mount
 use storage_core::task::Task;
 
 use crate::compare::Compared;
+use crate::examine;
 use crate::heal::{heal, remove_link};
 use crate::home::Home;
 use crate::options::Options;
@@ -165,6 +167,26 @@ impl Driver for Overlay {
         is_mount_root(&self.home.merged(id))
     }
 
+    fn examine(&self, _held: &Shared<'_>, layer: &LayerRef) -> Result<Vec<Flaw>> {
+        Ok(examine::layer(&self.home, layer))
+    }
+
+    fn strays(&self, _held: &Shared<'_>) -> Result<Vec<PathBuf>> {
+        examine::strays(&self.home)
+    }
+
+    fn recall_parent(&self, _held: &Shared<'_>, id: &LayerId) -> Result<Option<LayerId>> {
+        examine::parent(&self.home, id)
+    }
+
+    fn whiteouts(&self) -> Whiteouts {
+        Whiteouts::Overlay { user_xattr: self.way.user_xattr }
+    }
+
+    fn staging_homes(&self) -> Vec<PathBuf> {
+        vec![self.home.tempdirs().root().to_path_buf()]
+    }
+
     fn begin(&self, _held: &Shared<'_>, plan: &Plan) -> Result<Box<dyn Staged>> {
         Ok(Box::new(StagedLayer::begin(&self.home, plan, self.way.user_xattr)?))
     }
@@ -175,6 +197,10 @@ impl Driver for Overlay {
 
     fn heal(&self, _held: &mut Exclusive<'_>, layer: &LayerRef) -> Result<()> {
         heal(&self.home, layer)
+    }
+
+    fn remove_strays(&self, _held: &mut Exclusive<'_>) -> Result<u64> {
+        examine::remove_strays(&self.home)
     }
 
     fn mount(&self, _held: &mut Mounting<'_>, layer: &LayerRef, options: &MountOptions) -> Result<PathBuf> {

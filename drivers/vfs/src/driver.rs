@@ -124,6 +124,10 @@ impl Driver for Vfs {
         Ok(false)
     }
 
+    fn staging_homes(&self) -> Vec<PathBuf> {
+        vec![self.home.tempdirs().root().to_path_buf()]
+    }
+
     fn begin(&self, _held: &Shared<'_>, plan: &Plan) -> Result<Box<dyn Staged>> {
         Ok(Box::new(StagedTree::begin(&self.home, plan)?))
     }

@@ -4,6 +4,7 @@
 //! [`Mounting`]), not in a comment. `docs/adding-a-driver.md` walks through the whole.
 
 mod capability;
+mod flaw;
 mod gate;
 mod layer;
 mod naive;
@@ -15,6 +16,7 @@ mod traits;
 mod view;
 
 pub use capability::{Capabilities, Capability};
+pub use flaw::{Cure, Flaw};
 pub use gate::{ExclusiveAccess, Gate, MountingAccess, SharedAccess};
 pub use layer::{LayerRef, MountOptions, Plan, Start};
 pub use naive::{Naive, pack_changes, size_of_changes};

@@ -130,7 +130,7 @@ impl Store {
         Ok(Reading { store: self, source, layer: Arc::clone(layer), chain })
     }
 
-    fn open_tar_split(&self, id: &str) -> Result<Option<File>> {
+    pub(super) fn open_tar_split(&self, id: &str) -> Result<Option<File>> {
         let path = self.tar_split_path(id);
         match File::open(&path) {
             Ok(file) => Ok(Some(file)),

@@ -21,7 +21,7 @@ use crate::ids::random_name;
 use crate::locks::ThreadKey;
 
 /// What the names of leases begin with.
-const PREFIX: &str = "lamina-lease-";
+pub(super) const PREFIX: &str = "lamina-lease-";
 /// The first line of a lease.
 const VERSION: &str = "1";
 

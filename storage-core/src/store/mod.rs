@@ -17,6 +17,7 @@
 mod additional;
 mod apply;
 mod big_data;
+mod check;
 mod containers;
 mod create;
 mod delete;
@@ -46,6 +47,7 @@ mod sizes;
 mod users;
 mod wipe;
 
+pub use check::{CheckOptions, CheckReport, Depth, Finding, FindingKind, Mend, Subject};
 pub use containers::{Container, ContainerTable, NewContainer};
 pub use create::NewLayer;
 pub use diff::DiffOptions;
