@@ -13,7 +13,10 @@ use storage_driver_vfs as _;
 
 pub(crate) use storage_core::archive::{Change, ChangeKind, Compression};
 pub(crate) use storage_core::locks::ThreadKey;
-pub(crate) use storage_core::store::{DiffOptions, Durability, ItemKind, Layer, NameChange, NewLayer, Release, Store};
+pub(crate) use storage_core::store::{
+    CheckOptions, CheckReport, DamagedContainers, Depth, DiffOptions, Durability, Finding, ItemKind, Layer, NameChange,
+    NewLayer, Release, RepairReport, Store, Subject,
+};
 
 use crate::app::Context;
 use crate::globals::Globals;

@@ -3,11 +3,13 @@
 use crate::app::Context;
 use crate::engine;
 use crate::flags::Flag;
+use crate::output::complain;
 use crate::stop::Outcome;
 
 pub(crate) const GC_HELP: &str = "\
-Reclaims what processes left when they died: staging, trash, and parts of layers that no record knows. Unlike the
-reference's it unmounts nothing, and takes nothing whose name is not one that a layer is given.";
+Reclaims what processes left when they died: staging, trash, stale links, parts of layers, images and containers that no
+record knows, and mounts that nobody counts or uses. Unlike the reference's it takes away no mount that is counted or in
+use, and nothing whose name is not one that a layer is given.";
 pub(crate) const SHUTDOWN_HELP: &str = "\
 Refused while a layer is mounted; with --force all are unmounted first.";
 pub(crate) const WIPE_HELP: &str = "Deletes every layer of the store, without asking.";
@@ -18,8 +20,14 @@ pub(crate) const SHUTDOWN_FLAGS: &[Flag] =
 pub(crate) fn gc(context: &mut Context) -> Outcome {
     let (store, mut key) = engine::open(context)?;
     let work = context.work("gc");
-    store.gc(&mut key, &work.task)?;
+    let report = store.gc(&mut key, &work.task)?;
     drop(work);
+    if report.uncertain {
+        complain("gc: some records can't be understood, so no part of a layer was taken for nobody's; see `lamina check`");
+    }
+    if report.left > 0 {
+        complain(format_args!("gc: {} places or mounts are in use and were left", report.left));
+    }
     done(context)
 }
 

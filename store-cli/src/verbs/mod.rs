@@ -2,6 +2,7 @@
 
 mod apply;
 mod changes;
+mod check;
 mod create;
 mod data;
 mod delete;
@@ -316,6 +317,26 @@ pub(crate) const VERBS: &[Verb] = &[
         count: (1, 1),
         flags: names::FLAGS,
         action: names::set,
+        ..PLAIN
+    },
+    Verb {
+        names: &["check"],
+        summary: "Check storage consistency",
+        more: check::HELP,
+        flags: check::FLAGS,
+        stops: CHANGES,
+        action: check::check,
+        ..PLAIN
+    },
+    Verb {
+        names: &["repair"],
+        arguments: "[options [...]] [LayerImageOrContainerNameOrID [...]]",
+        summary: "Check storage consistency, and repair what is damaged",
+        more: check::REPAIR_HELP,
+        count: (0, MANY),
+        flags: check::REPAIR_FLAGS,
+        stops: CHANGES,
+        action: check::repair,
         ..PLAIN
     },
     Verb {

@@ -17,6 +17,7 @@ mod things;
 pub use finding::{Finding, FindingKind, Mend, Subject};
 pub use report::{CheckOptions, CheckReport, Depth};
 
+pub(super) use content::examine_archive;
 pub(super) use places::is_made_for_an_item;
 
 use super::Store;

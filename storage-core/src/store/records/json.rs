@@ -53,7 +53,11 @@ pub(crate) fn sorted(value: &Value) -> Value {
 
 /// This moment, in the reference's form.
 pub(crate) fn now() -> String {
-    let now = OffsetDateTime::now_utc();
+    time(OffsetDateTime::now_utc())
+}
+
+/// A moment, in the reference's form.
+pub(crate) fn time(now: OffsetDateTime) -> String {
     let seconds = format!(
         "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}",
         now.year(),
