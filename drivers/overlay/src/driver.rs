@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use storage_core::archive::Whiteouts;
 use storage_core::driver::{
-    Capabilities, Comparison, Detached, Driver, Exclusive, Extent, Flaw, LayerRef, MountOptions, Mounting, Plan, Request,
-    Shared, Staged, Swept, Trash, View,
+    Capabilities, Comparison, Detached, Driver, Exclusive, Extent, Flaw, LayerRef, MountOptions, Mounting, Plan,
+    Request, Shared, Staged, Swept, Trash, View,
 };
 use storage_core::error::{Error, Kind, OsContext, Result};
 use storage_core::fs::tempdir::Trashed;

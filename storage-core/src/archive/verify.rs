@@ -163,8 +163,13 @@ impl Expected {
 
     fn remove_below(&mut self, path: &[u8]) {
         let start = if path.is_empty() { Vec::new() } else { [path, b"/"].concat() };
-        let below: Vec<_> =
-            self.nodes.range(start.clone()..).map(|(name, _)| name).take_while(|name| name.starts_with(&start)).cloned().collect();
+        let below: Vec<_> = self
+            .nodes
+            .range(start.clone()..)
+            .map(|(name, _)| name)
+            .take_while(|name| name.starts_with(&start))
+            .cloned()
+            .collect();
         below.iter().for_each(|name| drop(self.nodes.remove(name)));
     }
 
@@ -192,7 +197,8 @@ impl Expected {
 
     fn difference(&self, root: BorrowedFd<'_>, path: &[u8], node: &Node, ignore: Ignore) -> Result<Option<String>> {
         let Some(stat) = stat(root, path)? else {
-            let device = matches!(node, Node::Entry(Some(entry)) if matches!(entry.kind, EntryKind::Char | EntryKind::Block));
+            let device =
+                matches!(node, Node::Entry(Some(entry)) if matches!(entry.kind, EntryKind::Char | EntryKind::Block));
             let excused = matches!(node, Node::Any) || (device && ignore.privileged);
             return Ok((!excused).then(|| "it is missing".to_owned()));
         };
@@ -221,8 +227,8 @@ impl Expected {
 fn stat(root: BorrowedFd<'_>, path: &[u8]) -> Result<Option<Stat>> {
     use rustix::io::Errno;
     let (dir, name) = names::split(path);
-    let found = walk::open_path(root, dir)
-        .and_then(|dir| rustix::fs::statat(dir, names::os(name), AtFlags::SYMLINK_NOFOLLOW));
+    let found =
+        walk::open_path(root, dir).and_then(|dir| rustix::fs::statat(dir, names::os(name), AtFlags::SYMLINK_NOFOLLOW));
     match found {
         Ok(stat) => Ok(Some(stat)),
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
@@ -234,13 +240,7 @@ fn is_whiteout(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
 }
 
-fn attributes(
-    root: BorrowedFd<'_>,
-    path: &[u8],
-    entry: &Entry,
-    stat: &Stat,
-    ignore: Ignore,
-) -> Result<Option<String>> {
+fn attributes(root: BorrowedFd<'_>, path: &[u8], entry: &Entry, stat: &Stat, ignore: Ignore) -> Result<Option<String>> {
     let kind = FileType::from_raw_mode(stat.st_mode);
     let wanted = match entry.kind {
         EntryKind::Directory => FileType::Directory,
@@ -281,7 +281,8 @@ fn attributes(
     }
     for (key, value) in entry.xattrs.iter().filter(|(key, _)| changes::counts(key) && !ignore.privileged) {
         let Ok(key) = std::ffi::CString::new(key.clone()) else { continue };
-        let found = xattr::get(std::os::fd::AsFd::as_fd(&dir), names::os(name), &key).os("lgetxattr", names::os(path))?;
+        let found =
+            xattr::get(std::os::fd::AsFd::as_fd(&dir), names::os(name), &key).os("lgetxattr", names::os(path))?;
         if found.as_ref() != Some(value) {
             return told(format!("its attribute {} is another", key.to_string_lossy()));
         }

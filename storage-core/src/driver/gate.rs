@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::{
-    Capabilities, Comparison, Detached, Driver, Exclusive, Extent, Flaw, LayerRef, MountOptions, Mounting, Plan, Shared,
-    Staged, Swept, Trash, View,
+    Capabilities, Comparison, Detached, Driver, Exclusive, Extent, Flaw, LayerRef, MountOptions, Mounting, Plan,
+    Shared, Staged, Swept, Trash, View,
 };
 use crate::archive::Whiteouts;
 use crate::error::{Error, Kind, Result};

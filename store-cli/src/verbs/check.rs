@@ -74,8 +74,7 @@ fn mend(
     report: &CheckReport,
     only: &[String],
 ) -> Outcome<RepairReport> {
-    let containers =
-        if context.flags.on("--force") { DamagedContainers::Deleted } else { DamagedContainers::Kept };
+    let containers = if context.flags.on("--force") { DamagedContainers::Deleted } else { DamagedContainers::Kept };
     let work = context.work("repair");
     Ok(store.repair(key, report, only, containers, &work.task)?)
 }
@@ -216,7 +215,11 @@ fn duration(text: &str) -> Outcome<Duration> {
         total += number * seconds;
         rest = &rest[unit..];
     }
-    if text.is_empty() { Err(refused().into()) } else { Duration::try_from_secs_f64(total).map_err(|_| refused().into()) }
+    if text.is_empty() {
+        Err(refused().into())
+    } else {
+        Duration::try_from_secs_f64(total).map_err(|_| refused().into())
+    }
 }
 
 #[cfg(test)]

@@ -23,7 +23,9 @@ pub(crate) fn gc(context: &mut Context) -> Outcome {
     let report = store.gc(&mut key, &work.task)?;
     drop(work);
     if report.uncertain {
-        complain("gc: some records can't be understood, so no part of a layer was taken for nobody's; see `lamina check`");
+        complain(
+            "gc: some records can't be understood, so no part of a layer was taken for nobody's; see `lamina check`",
+        );
     }
     if report.left > 0 {
         complain(format_args!("gc: {} places or mounts are in use and were left", report.left));

@@ -6,6 +6,7 @@ use integration::case::Case;
 
 mod bad_input;
 mod chain;
+mod check;
 mod child;
 mod concurrent;
 mod full_disk;
@@ -15,6 +16,7 @@ mod kill;
 mod meanwhile;
 mod peers;
 mod quiet;
+mod repair;
 mod roundtrip;
 mod stall;
 mod tour;
@@ -29,6 +31,8 @@ const CASES: &[&[Case]] = &[
     quiet::CASES,
     hammer::CASES,
     house::CASES,
+    check::CASES,
+    repair::CASES,
     kill::CASES,
     chain::CASES,
     full_disk::CASES,

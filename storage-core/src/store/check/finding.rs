@@ -211,7 +211,8 @@ impl Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind.words())?;
-        if let Some(path) = &self.path {
+        // An error that is the detail names its path itself.
+        if let Some(path) = self.path.as_ref().filter(|path| !self.detail.contains(&*path.to_string_lossy())) {
             write!(f, ": {}", path.display())?;
         }
         if !self.detail.is_empty() {

@@ -30,12 +30,15 @@ impl Check<'_> {
                 let driver = store.gate.shared(&shared)?;
                 let known = store.known_layers(layers.table())?;
                 let strays = driver.strays()?;
-                let mut found: Vec<Finding> = strays.iter().map(|p| Finding::of_store(FindingKind::StaleLink, p)).collect();
+                let mut found: Vec<Finding> =
+                    strays.iter().map(|p| Finding::of_store(FindingKind::StaleLink, p)).collect();
                 if let Some(known) = known {
                     for name in driver.list()?.iter().filter(|name| !known.contains(*name)) {
                         found.push(Finding::of_layer(FindingKind::LayerUnaccounted, name));
                     }
-                    found.extend(store.orphan_parts(&known)?.iter().map(|p| Finding::of_store(FindingKind::OrphanParts, p)));
+                    found.extend(
+                        store.orphan_parts(&known)?.iter().map(|p| Finding::of_store(FindingKind::OrphanParts, p)),
+                    );
                 }
                 let orphans = store.orphan_directories()?;
                 found.extend(orphans.iter().map(|p| Finding::of_store(FindingKind::OrphanDirectory, p)));
@@ -110,9 +113,9 @@ impl Store {
                 vec![places.images(Location::Stable), places.images(places.images_go_to()), places.run_images()];
             homes.dedup();
             for home in homes {
-                let orphans = names_in(&home)?.into_iter().filter(|(name, path)| {
-                    is_made_for_an_item(name) && path.is_dir() && images.get(name).is_none()
-                });
+                let orphans = names_in(&home)?
+                    .into_iter()
+                    .filter(|(name, path)| is_made_for_an_item(name) && path.is_dir() && images.get(name).is_none());
                 found.extend(orphans.map(|(_, path)| path));
             }
         }
@@ -133,7 +136,8 @@ impl Store {
     /// Half-written files of records, of either implementation, and leases that processes left when they died.
     pub(in crate::store) fn left_files(&self) -> Result<Vec<PathBuf>> {
         use crate::store::records::Location;
-        let mut homes = vec![self.layers_home(), self.run_home(), self.places.containers(), self.places.run_containers()];
+        let mut homes =
+            vec![self.layers_home(), self.run_home(), self.places.containers(), self.places.run_containers()];
         homes.extend([Location::Stable, self.places.images_go_to()].map(|location| self.places.images(location)));
         homes.sort();
         homes.dedup();
@@ -142,7 +146,9 @@ impl Store {
             for (name, path) in names_in(&home)? {
                 let temporary = name.starts_with(".tmp-") && name.contains(".json");
                 let lease = name.starts_with(crate::store::lease::PREFIX) && !is_locked(&path);
-                if (temporary || name.starts_with(crate::store::lease::PREFIX)) && !is_young(&path) && (temporary || lease)
+                if (temporary || name.starts_with(crate::store::lease::PREFIX))
+                    && !is_young(&path)
+                    && (temporary || lease)
                 {
                     found.push(path);
                 }

@@ -96,9 +96,8 @@ fn contradictions<'p, R: Kept>(files: impl Iterator<Item = &'p Path>, subject: S
         if R::NAME_SCOPE == NameScope::File {
             names.clear();
         }
-        let raw: Option<Vec<&RawValue>> = serde_json::from_slice(&bytes).map_err(|source| {
-            crate::error::Error::new(Kind::Changed, "read records").at(path).because(source)
-        })?;
+        let raw: Option<Vec<&RawValue>> = serde_json::from_slice(&bytes)
+            .map_err(|source| crate::error::Error::new(Kind::Changed, "read records").at(path).because(source))?;
         let outlines = raw.unwrap_or_default().into_iter().filter_map(|raw| serde_json::from_str(raw.get()).ok());
         for Outline { id, names: own } in outlines {
             if !ids.insert(id.clone()) {

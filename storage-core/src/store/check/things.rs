@@ -24,7 +24,8 @@ impl Check<'_> {
     /// Looks at the images and containers of the store itself.
     pub(super) fn things(&mut self, key: &mut ThreadKey) -> Result<()> {
         let sight = self.store.consistent_sight(key)?;
-        let images: Vec<String> = sight.images.iter().take(1).flat_map(|own| own.iter()).map(|i| i.id.clone()).collect();
+        let images: Vec<String> =
+            sight.images.iter().take(1).flat_map(|own| own.iter()).map(|i| i.id.clone()).collect();
         let containers: Vec<String> = sight.containers.iter().map(|container| container.id.clone()).collect();
         for ids in images.chunks(AT_ONCE) {
             self.held(key, |check, sight| {
@@ -206,7 +207,8 @@ impl Check<'_> {
         };
         let mut found = Vec::new();
         let mut images: HashMap<String, Vec<String>> = HashMap::new();
-        for (number, image) in sight.images.iter().enumerate().flat_map(|(n, table)| table.iter().map(move |i| (n, i))) {
+        for (number, image) in sight.images.iter().enumerate().flat_map(|(n, table)| table.iter().map(move |i| (n, i)))
+        {
             let words: Vec<String> = image.top_layers().flat_map(&below).collect();
             let finding = |words: &String| {
                 Finding::new(FindingKind::Inherited, Subject::Image, &image.id).in_store(number).detail(words.clone())
@@ -221,8 +223,7 @@ impl Check<'_> {
         for container in sight.containers.iter() {
             let words: Vec<String> =
                 images.get(&container.image).into_iter().flatten().cloned().chain(below(&container.layer)).collect();
-            let finding =
-                |words| Finding::new(FindingKind::Inherited, Subject::Container, &container.id).detail(words);
+            let finding = |words| Finding::new(FindingKind::Inherited, Subject::Container, &container.id).detail(words);
             found.extend(words.into_iter().map(finding));
         }
         self.report.findings.extend(found);

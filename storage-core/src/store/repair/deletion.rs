@@ -17,7 +17,8 @@ impl Repair<'_> {
         };
         let unused = |finding: &&&Finding| finding.kind == FindingKind::LayerUnreferenced;
         let idle: BTreeSet<String> = findings.iter().filter(unused).map(|finding| finding.id.clone()).collect();
-        let broken = findings.iter().filter(|f| f.subject == Subject::Layer && f.kind != FindingKind::LayerUnreferenced);
+        let broken =
+            findings.iter().filter(|f| f.subject == Subject::Layer && f.kind != FindingKind::LayerUnreferenced);
         self.doomed.extend(broken.map(|finding| finding.id.clone()));
         let layers = self.store.with_those_above(&self.doomed)?;
         let (images, containers) = self.users_of(&layers, of(Subject::Image), of(Subject::Container))?;
@@ -79,8 +80,9 @@ impl Repair<'_> {
     /// Notes a deletion. What is gone already is deleted.
     fn done(&mut self, subject: Subject, id: String, done: Result<()>) -> Result<()> {
         match done {
-            Err(error)
-                if matches!(error.kind(), Kind::LayerUnknown | Kind::ImageUnknown | Kind::ContainerUnknown) => Ok(()),
+            Err(error) if matches!(error.kind(), Kind::LayerUnknown | Kind::ImageUnknown | Kind::ContainerUnknown) => {
+                Ok(())
+            }
             Ok(()) => {
                 self.report.deleted.push((subject, id));
                 Ok(())
@@ -136,7 +138,9 @@ impl Store {
         }
         // What stays needs what it stands on.
         loop {
-            let needed = |id: &str| guard.table().children(id).any(|child| kept.contains(&child.id) || !layers.contains(&child.id));
+            let needed = |id: &str| {
+                guard.table().children(id).any(|child| kept.contains(&child.id) || !layers.contains(&child.id))
+            };
             let Some(at) = going.iter().position(|layer| needed(&layer.id)) else { break };
             let layer = going.remove(at);
             kept.insert(layer.id.clone());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Repair;
 use super::salvage::is_same;
-use crate::archive::{Ingest, ingest};
+use crate::archive::{Expected, Ignore, Ingest, Whiteouts, ingest};
 use crate::driver::{Cure, Start};
 use crate::error::{Error, Kind, OsContext, Result};
 use crate::fs::TempDir;
@@ -134,8 +134,17 @@ impl Repair<'_> {
                 let shared = guard.shared();
                 (split, store.gate.shared(&shared)?.own_files(&reference)?)
             };
-            match examine_archive(&split, &files, None, self.task) {
-                Ok((archive, _)) if archive.losses.is_empty() => told.push((layer, archive)),
+            let alone = (store.gate.whiteouts() == Whiteouts::Apply).then(|| Expected::new(Whiteouts::Apply));
+            match examine_archive(&split, &files, alone, self.task) {
+                Ok((archive, tree)) if archive.losses.is_empty() => {
+                    // Where a layer's own files stand in its whole tree, nothing tells whose child it was: then the archive
+                    // describes the record only if there is nothing else in the tree.
+                    let ignore = Ignore { owners: true, privileged: true };
+                    let rest = tree.map(|tree| tree.differences(files.root(), ignore, self.task)).transpose()?;
+                    if rest.is_none_or(|rest| rest.is_empty()) {
+                        told.push((layer, archive));
+                    }
+                }
                 Err(error) if error.kind() == Kind::Cancelled => return Err(error),
                 _ => {}
             }

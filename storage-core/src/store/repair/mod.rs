@@ -86,8 +86,7 @@ impl Store {
         repair.contradictions(key, &of(&records))?;
         repair.links(key, &of(&[FindingKind::LayerLinks]))?;
         repair.archives(key, &of(&[FindingKind::TarSplitMissing]))?;
-        let deadly: Vec<&Finding> =
-            findings.iter().copied().filter(|finding| finding.mend() == Mend::Delete).collect();
+        let deadly: Vec<&Finding> = findings.iter().copied().filter(|finding| finding.mend() == Mend::Delete).collect();
         repair.delete(key, &deadly)?;
         if findings.iter().any(|finding| finding.mend() == Mend::Collect) {
             repair.report.collected = Some(self.gc(key, task)?);

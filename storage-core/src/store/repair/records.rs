@@ -68,8 +68,12 @@ fn taken_out<R: Kept>(
         return Ok(Vec::new());
     };
     let raw: Option<Vec<&serde_json::value::RawValue>> = serde_json::from_slice(&bytes).unwrap_or_default();
-    let own: std::collections::HashSet<&str> =
-        table.records().filter(|record| record.location() == location).filter_map(|record| record.raw()).map(|raw| &**raw).collect();
+    let own: std::collections::HashSet<&str> = table
+        .records()
+        .filter(|record| record.location() == location)
+        .filter_map(|record| record.raw())
+        .map(|raw| &**raw)
+        .collect();
     let mut seen = std::collections::HashSet::new();
     let stays = |raw: &str| own.contains(raw) && seen.insert(raw.to_owned());
     let mut stays = stays;

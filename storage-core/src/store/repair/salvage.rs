@@ -135,7 +135,10 @@ impl Repair<'_> {
 impl Store {
     /// The ids of layers whose records stand elsewhere on the same root.
     fn layers_of_others(&self) -> Vec<String> {
-        self.other_layers.snapshot().map(|table| table.iter().map(|layer| layer.id.clone()).collect()).unwrap_or_default()
+        self.other_layers
+            .snapshot()
+            .map(|table| table.iter().map(|layer| layer.id.clone()).collect())
+            .unwrap_or_default()
     }
 
     /// Records of the layers that have a place and are not `known`, parents first, from what their places tell.
