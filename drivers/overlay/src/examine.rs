@@ -20,10 +20,9 @@ pub(crate) fn layer(home: &Home, layer: &LayerRef) -> Vec<Flaw> {
         let cure = if path.join("diff1").is_dir() { Cure::Heal } else { Cure::Loss };
         say(path.join("diff"), cure, "the directory of the layer's files is missing".to_owned());
     }
-    for name in ["work", "merged"] {
-        if !path.join(name).is_dir() {
-            say(path.join(name), Cure::Heal, "the directory is missing".to_owned());
-        }
+    // `merged` comes and goes with mounts: some versions of the reference remove it.
+    if !path.join("work").is_dir() {
+        say(path.join("work"), Cure::Heal, "the directory is missing".to_owned());
     }
     match read_link_file(&path) {
         Err(error) => say(path.join("link"), Cure::Loss, error.to_string()),

@@ -68,7 +68,7 @@ fn told(scratch: &Scratch, driver: &'static str) -> Outcome {
     let store = Store::new(scratch, "store", driver);
     store.import(&id("one"), None, &archive::small(scratch.path(), "small", 3, 100));
     assert_eq!(store.ok(&["check"]), "", "nothing is said of a store that is whole");
-    fs::remove_file(store.layer_dir(&id("one")).join("diff/dir0/small-0")).expect("remove a file");
+    fs::remove_file(store.layer_dir(&id("one")).join("diff/dir1/small-1")).expect("remove a file");
     let ended = store.run(&["check"]);
     assert_eq!(ended.output.status.code(), Some(1), "{}", ended.describe());
     let text = String::from_utf8_lossy(&ended.output.stdout).into_owned();

@@ -145,6 +145,9 @@ impl Store {
             return Ok(None);
         };
         let Some(split) = self.open_tar_split(id)? else { return Ok(None) };
+        if split.metadata().os("fstat", self.tar_split_path(id))?.len() == 0 {
+            return Ok(None);
+        }
         let reference = self.layer_ref(guard.table(), &layer)?;
         let shared = guard.shared();
         let driver = self.gate.shared(&shared)?;

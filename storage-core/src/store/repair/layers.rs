@@ -13,6 +13,7 @@ use crate::fs::TempDir;
 use crate::locks::ThreadKey;
 use crate::store::Layer;
 use crate::store::check::{Finding, examine_archive};
+use crate::store::layers::LayerTable;
 use crate::store::records::Edit;
 use crate::store::rubbish::Rubbish;
 use crate::task::Task;
@@ -22,6 +23,9 @@ impl Repair<'_> {
     pub(super) fn links(&mut self, key: &mut ThreadKey, findings: &[&Finding]) -> Result<()> {
         let mut ids: Vec<&str> = findings.iter().map(|finding| finding.id.as_str()).collect();
         ids.dedup();
+        // A layer knows the names of those that it stands on: from the top down, so that none is given a new one.
+        let table = self.store.layers()?;
+        ids.sort_by_cached_key(|id| std::cmp::Reverse(depth(&table, id)));
         // A layer may lack what another one, which is mended later, tells.
         for _ in 0..2 {
             for id in &ids {
@@ -162,4 +166,10 @@ impl Repair<'_> {
         }
         if edit.is_empty() { Ok(()) } else { store.save_edit(&mut guard, edit) }
     }
+}
+
+/// On how many layers a layer stands.
+fn depth(table: &LayerTable, id: &str) -> usize {
+    let above = |id: &&str| table.get(id).map(|layer| layer.parent.as_str()).filter(|parent| !parent.is_empty());
+    std::iter::successors(Some(id), above).take(table.len()).count()
 }
