@@ -14,8 +14,8 @@ use storage_driver_vfs as _;
 pub(crate) use storage_core::archive::{Change, ChangeKind, Compression};
 pub(crate) use storage_core::locks::ThreadKey;
 pub(crate) use storage_core::store::{
-    CheckOptions, CheckReport, DamagedContainers, Depth, DiffOptions, Durability, Finding, ItemKind, Layer, NameChange,
-    NewLayer, Release, RepairReport, Store, Subject,
+    CheckOptions, CheckReport, DamagedContainers, DedupBy, Depth, DiffOptions, Durability, Finding, ItemKind, Layer,
+    NameChange, NewLayer, Release, RepairReport, Store, Subject,
 };
 
 use crate::app::Context;

@@ -183,6 +183,10 @@ impl Driver for Overlay {
         Whiteouts::Overlay { user_xattr: self.way.user_xattr }
     }
 
+    fn own_directory(&self, id: &LayerId) -> Option<PathBuf> {
+        Some(self.home.diff(id))
+    }
+
     fn staging_homes(&self) -> Vec<PathBuf> {
         vec![self.home.tempdirs().root().to_path_buf()]
     }

@@ -124,6 +124,10 @@ impl Driver for Vfs {
         Ok(false)
     }
 
+    fn own_directory(&self, id: &LayerId) -> Option<PathBuf> {
+        Some(self.home.layer(id))
+    }
+
     fn staging_homes(&self) -> Vec<PathBuf> {
         vec![self.home.tempdirs().root().to_path_buf()]
     }

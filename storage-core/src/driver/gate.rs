@@ -104,6 +104,11 @@ impl Gate {
         self.driver.whiteouts()
     }
 
+    /// The directory of the layer's own files. Needs no lock.
+    pub fn own_directory(&self, id: &LayerId) -> Option<PathBuf> {
+        self.driver.own_directory(id)
+    }
+
     /// The directories of staging and trash. Needs no lock.
     pub fn staging_homes(&self) -> Vec<PathBuf> {
         self.driver.staging_homes()

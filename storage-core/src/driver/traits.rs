@@ -113,6 +113,12 @@ pub trait Driver: fmt::Debug + Send + Sync {
         Whiteouts::Apply
     }
 
+    /// The directory of the layer's own files on the filesystem itself, where there is one, for what a read-only view can't
+    /// do: sharing blocks.
+    fn own_directory(&self, _id: &LayerId) -> Option<PathBuf> {
+        None
+    }
+
     /// The directories of staging and trash ([`crate::fs::TempDirs`]).
     fn staging_homes(&self) -> Vec<PathBuf> {
         Vec::new()

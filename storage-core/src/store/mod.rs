@@ -9,6 +9,10 @@
 //! | create, import | | shared to begin, exclusive to commit | | staging: extraction, copy, flush |
 //! | apply a diff | | shared to begin, exclusive to exchange | shared both times, to see that it is not mounted | staging |
 //! | diff, changes, diff size | | shared to take a view | | the stream |
+//! | check | | shared, a moment for each layer | shared, to be certain | reading |
+//! | repair | shared | exclusive, a moment for each thing | exclusive, when mounted | packing, deletion of the trash |
+//! | gc | shared | exclusive | exclusive, when a mount is nobody's | deletion |
+//! | dedup | | shared, a moment for each layer | | the comparison, which the kernel does |
 //! | delete, wipe | shared | exclusive | exclusive, when mounted | deletion of the trash |
 //! | mount, unmount | shared | exclusive | exclusive | the flush of an unmount |
 //! | names, metadata, flags, data | | exclusive | | writing the data |
@@ -20,6 +24,7 @@ mod big_data;
 mod check;
 mod containers;
 mod create;
+mod dedup;
 mod delete;
 mod diff;
 mod digest_lock;
@@ -51,6 +56,7 @@ mod wipe;
 pub use check::{CheckOptions, CheckReport, Depth, Finding, FindingKind, Mend, Subject};
 pub use containers::{Container, ContainerTable, NewContainer};
 pub use create::NewLayer;
+pub use dedup::{DedupBy, DedupReport};
 pub use diff::DiffOptions;
 pub use digest_lock::DigestLock;
 pub use gc::GcReport;

@@ -1,4 +1,5 @@
 //! The system calls that no crate wraps.
 
+pub mod dedupe;
 pub mod mount_setattr;
 pub mod ofd;

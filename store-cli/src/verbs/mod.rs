@@ -348,6 +348,15 @@ pub(crate) const VERBS: &[Verb] = &[
         ..PLAIN
     },
     Verb {
+        names: &["dedup"],
+        summary: "Deduplicate similar files in the images",
+        more: house::DEDUP_HELP,
+        flags: house::DEDUP_FLAGS,
+        stops: CHANGES,
+        action: house::dedup,
+        ..PLAIN
+    },
+    Verb {
         names: &["shutdown"],
         summary: "Shut down layer storage",
         more: house::SHUTDOWN_HELP,

@@ -20,6 +20,9 @@ pub use report::{CheckOptions, CheckReport, Depth};
 pub(super) use content::examine_archive;
 pub(super) use places::is_made_for_an_item;
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
 use super::Store;
 use crate::error::{Kind, Result};
 use crate::locks::ThreadKey;
@@ -34,6 +37,8 @@ struct Check<'a> {
     options: &'a CheckOptions,
     task: &'a Task,
     report: CheckReport,
+    /// Places of staging and trash that were nobody's at the beginning.
+    stale: BTreeSet<PathBuf>,
 }
 
 /// Which levels can be read at all.
@@ -58,7 +63,8 @@ impl Store {
     /// Changes nothing. Holds `layers.lock`, `images.lock`, `containers.lock` and `mountpoints.lock` shared, for moments; no
     /// lock while data is read. Fails only when the check itself can't be done: damage is what it reports.
     pub fn check(&self, key: &mut ThreadKey, options: &CheckOptions, task: &Task) -> Result<CheckReport> {
-        let mut check = Check { store: self, options, task, report: CheckReport::default() };
+        let stale = self.stale_places()?;
+        let mut check = Check { store: self, options, task, report: CheckReport::default(), stale };
         let readable = check.records(key)?;
         if readable.layers {
             check.layers(key)?;

@@ -1,6 +1,6 @@
 //! What lies in the store and belongs to nobody.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,9 @@ use crate::store::Store;
 
 /// A half-written file is somebody's while it is younger than this.
 const YOUNG: Duration = Duration::from_mins(1);
+/// How often, and with what pauses, a place that seems to be nobody's is looked at.
+const LOOKS: usize = 4;
+const PAUSE: Duration = Duration::from_millis(50);
 
 impl Check<'_> {
     /// Looks for places, files and directories that no record knows. What needs records to be told is told only when all of
@@ -55,17 +58,40 @@ impl Check<'_> {
         for path in store.left_files()? {
             self.say(Finding::of_store(FindingKind::LeftFile, &path));
         }
-        let homes = store.gate.staging_homes().into_iter().map(TempDirs::new).chain(store.all_side_places());
-        for places in homes {
-            for path in places.stale()? {
-                self.say(Finding::of_store(FindingKind::StaleTemporary, &path));
-            }
+        for path in self.still_stale()? {
+            self.say(Finding::of_store(FindingKind::StaleTemporary, &path));
         }
         Ok(())
+    }
+
+    /// Places of staging and trash that were nobody's when the check began, and are so still.
+    ///
+    /// A deletion leaves its trash to the next writer when somebody reads the layer, as this check may do: what became stale
+    /// meanwhile, or is being taken away, is nobody's fault.
+    fn still_stale(&self) -> Result<BTreeSet<PathBuf>> {
+        let mut stale = self.stale.clone();
+        for _ in 0..LOOKS {
+            if stale.is_empty() {
+                break;
+            }
+            std::thread::sleep(PAUSE);
+            let now = self.store.stale_places()?;
+            stale.retain(|path| now.contains(path));
+        }
+        Ok(stale)
     }
 }
 
 impl Store {
+    /// Places of staging and trash that nobody holds.
+    pub(super) fn stale_places(&self) -> Result<BTreeSet<PathBuf>> {
+        let mut stale = BTreeSet::new();
+        for places in self.gate.staging_homes().into_iter().map(TempDirs::new).chain(self.all_side_places()) {
+            stale.extend(places.stale()?);
+        }
+        Ok(stale)
+    }
+
     /// Every id that means a layer here: those of records of any sort, of records that can't be understood, and of layers that
     /// others use. None when a record that can't be understood doesn't even tell its id: then nothing may be taken for an
     /// orphan.
