@@ -208,6 +208,15 @@ pub(super) fn file_name(key: &str) -> Result<String> {
     Ok(name)
 }
 
+/// The key whose data has this file name; none for a name that is no key's.
+pub(super) fn key_of(file: &str) -> Option<String> {
+    let key = match file.strip_prefix('=') {
+        Some(encoded) => String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?,
+        None => file.to_owned(),
+    };
+    (file_name(&key).ok()? == file).then_some(key)
+}
+
 fn invalid(key: &str) -> Error {
     Error::new(Kind::InvalidBigDataName, "check data key")
         .detail(format!("{key:?} can't be a key"))
@@ -225,6 +234,16 @@ mod tests {
         assert_eq!(file_name("ab-").expect("name"), "ab-");
         assert_eq!(file_name("aBc").expect("name"), "=YUJj");
         assert_eq!(file_name("some data/with:odd name").expect("name"), "=c29tZSBkYXRhL3dpdGg6b2RkIG5hbWU=");
+    }
+
+    #[test]
+    fn file_names_tell_their_keys() {
+        for key in ["manifest", "aB", "sha256:0123", "some data/with:odd name"] {
+            assert_eq!(key_of(&file_name(key).expect("name")).as_deref(), Some(key));
+        }
+        for file in ["=%%", "aBc", ".", "=YQ=="] {
+            assert_eq!(key_of(file), None, "{file}");
+        }
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl Store {
         self.delete_known(&mut guard, &mut key, &[layer], &mut rubbish)
     }
 
-    fn delete_known(
+    pub(super) fn delete_known(
         &self,
         guard: &mut LayersGuard<'_>,
         key: &mut Key<'_, Layers>,

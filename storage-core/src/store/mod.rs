@@ -13,6 +13,10 @@
 //! | diff, changes, diff size | | | shared to take a view | | | | the stream |
 //! | create an image | | | shared | | exclusive | | its data, in staging |
 //! | create a container | | exclusive, for ids of its own | shared to begin, exclusive to commit | | exclusive, to note a copy with other owners | exclusive | staging |
+//! | check | | | shared, a moment for each layer | shared, to be certain | | | reading |
+//! | repair | shared | | exclusive, a moment for each thing | exclusive, when mounted | exclusive | exclusive | packing, deletion of the trash |
+//! | gc | shared | | exclusive | exclusive, when a mount is nobody's | exclusive | exclusive | deletion |
+//! | dedup | | | shared, a moment for each layer | | | | the comparison, which the kernel does |
 //! | delete a layer | shared | | exclusive | exclusive, when mounted | | | deletion of the trash |
 //! | delete an image or a container | shared | | exclusive | exclusive, when mounted | exclusive | exclusive | deletion of the trash |
 //! | mount, unmount | shared | | exclusive | exclusive | | | the flush of an unmount |
@@ -23,8 +27,10 @@ mod additional;
 mod apply;
 mod big_data;
 mod chain;
+mod check;
 mod containers;
 mod create;
+mod dedup;
 mod delete;
 mod diff;
 mod digest_lock;
@@ -47,6 +53,7 @@ mod places;
 mod properties;
 pub(crate) mod records;
 mod recovery;
+mod repair;
 mod rubbish;
 mod shutdown;
 mod sight;
@@ -56,8 +63,10 @@ mod users;
 mod wipe;
 
 pub use chain::{ChainLayer, Chained, Opener, Origin};
+pub use check::{CheckOptions, CheckReport, Depth, Finding, FindingKind, Mend, Subject};
 pub use containers::{Container, ContainerTable, NewContainer};
 pub use create::{NewLayer, Owners};
+pub use dedup::{DedupBy, DedupReport};
 pub use diff::DiffOptions;
 pub use digest_lock::DigestLock;
 pub use gc::GcReport;
@@ -72,4 +81,5 @@ pub use options::{Durability, StoreOptions};
 pub use properties::NameChange;
 pub use records::json::time as reference_time;
 pub use records::{Damaged, Location, NameScope, Record, RecordTable};
+pub use repair::{DamagedContainers, RepairReport};
 pub use sight::{Sight, StoreNumber};

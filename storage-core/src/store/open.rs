@@ -135,6 +135,11 @@ impl Store {
         self.places.driver
     }
 
+    /// The options that the driver was opened with.
+    pub(super) fn driver_options(&self) -> &[String] {
+        &self.driver_options
+    }
+
     /// What the driver can do here.
     pub fn capabilities(&self) -> crate::driver::Capabilities {
         self.gate.capabilities()

@@ -7,6 +7,7 @@ use integration::case::Case;
 mod bad_input;
 mod both_at_once;
 mod chain;
+mod check;
 mod child;
 mod concurrent;
 mod containers;
@@ -23,6 +24,7 @@ mod peers;
 mod power;
 mod quiet;
 mod records;
+mod repair;
 mod roundtrip;
 mod stall;
 mod tour;
@@ -43,6 +45,8 @@ const CASES: &[&[Case]] = &[
     quiet::CASES,
     hammer::CASES,
     house::CASES,
+    check::CASES,
+    repair::CASES,
     kill::CASES,
     chain::CASES,
     full_disk::CASES,
