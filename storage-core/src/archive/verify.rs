@@ -170,7 +170,9 @@ impl Expected {
             .take_while(|name| name.starts_with(&start))
             .cloned()
             .collect();
-        below.iter().for_each(|name| drop(self.nodes.remove(name)));
+        for name in below {
+            self.nodes.remove(&name);
+        }
     }
 
     /// Compares with the tree `root`, in the order of paths.

@@ -75,7 +75,9 @@ impl Store {
             }
             edit.update(record.id(), |record| {
                 record.names_mut().clone_from(&names);
-                names.iter().for_each(|name| record.called(name));
+                for name in &names {
+                    record.called(name);
+                }
             });
             Ok(())
         })?;

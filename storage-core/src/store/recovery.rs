@@ -107,7 +107,9 @@ impl Store {
         rubbish: &mut Rubbish<'_>,
     ) -> Result<()> {
         let mut edit = Edit::of(guard.table());
-        going.iter().for_each(|id| edit.remove(id));
+        for id in going {
+            edit.remove(id);
+        }
         if !edit.is_empty() {
             let (table, changed) = edit.finish();
             guard.save(table, &changed)?;

@@ -152,7 +152,9 @@ impl Store {
         if !nameless.is_empty() {
             // An id that can't be a file name has no parts.
             let mut edit = crate::store::records::Edit::of(guard.table());
-            nameless.iter().for_each(|layer| edit.remove(&layer.id));
+            for layer in &nameless {
+                edit.remove(&layer.id);
+            }
             self.save_edit(&mut guard, edit)?;
         }
         if !named.is_empty() {
