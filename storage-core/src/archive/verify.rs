@@ -304,8 +304,11 @@ mod tests {
     use std::io::Cursor;
     use std::os::fd::AsFd;
 
-    /// An archive of entries: name, type, link target, content.
-    fn archive(entries: &[(&str, u8, &str, &str)]) -> Vec<u8> {
+    /// Name, type, link target, content.
+    type Made<'a> = (&'a str, u8, &'a str, &'a str);
+
+    /// An archive of entries.
+    fn archive(entries: &[Made<'_>]) -> Vec<u8> {
         let mut out = Vec::new();
         for (name, kind, target, content) in entries {
             let mut header = [0_u8; 512];
@@ -330,7 +333,7 @@ mod tests {
     }
 
     /// Extracts archives one over the other, spoils the tree, and tells what differs.
-    fn differences(archives: &[&[(&str, u8, &str, &str)]], spoil: impl FnOnce(&Path)) -> Vec<String> {
+    fn differences(archives: &[&[Made<'_>]], spoil: impl FnOnce(&Path)) -> Vec<String> {
         let dir = tempfile::tempdir().expect("dir");
         let root = std::fs::File::open(dir.path()).expect("open");
         let mut expected = Expected::new(Whiteouts::Apply);
@@ -346,7 +349,7 @@ mod tests {
         found.into_iter().map(|difference| difference.path.display().to_string()).collect()
     }
 
-    const BASE: &[(&str, u8, &str, &str)] = &[
+    const BASE: &[Made<'static>] = &[
         ("d/", b'5', "", ""),
         ("d/f", b'0', "", "content"),
         ("d/g", b'1', "d/f", ""),
@@ -356,7 +359,7 @@ mod tests {
 
     #[test]
     fn a_tree_that_archives_made_is_as_they_say() {
-        let above: &[(&str, u8, &str, &str)] = &[
+        let above: &[Made<'_>] = &[
             ("d/.wh.f", b'0', "", ""),
             ("d/h", b'0', "", "h"),
             ("deep/.wh..wh..opq", b'0', "", ""),
@@ -364,10 +367,9 @@ mod tests {
         ];
         assert_eq!(differences(&[BASE], |_| {}), Vec::<String>::new());
         assert_eq!(differences(&[BASE, above], |_| {}), Vec::<String>::new());
-        let twice: &[(&str, u8, &str, &str)] = &[("a", b'0', "", "1"), ("a", b'0', "", "22"), ("a/b", b'0', "", "")];
+        let twice: &[Made<'_>] = &[("a", b'0', "", "1"), ("a", b'0', "", "22"), ("a/b", b'0', "", "")];
         assert_eq!(differences(&[&twice[..2]], |_| {}), Vec::<String>::new());
-        let behind: &[(&str, u8, &str, &str)] =
-            &[("dir/", b'5', "", ""), ("s", b'2', "dir", ""), ("s/f", b'0', "", "x")];
+        let behind: &[Made<'_>] = &[("dir/", b'5', "", ""), ("s", b'2', "dir", ""), ("s/f", b'0', "", "x")];
         assert_eq!(differences(&[behind], |_| {}), Vec::<String>::new(), "what is put behind a link is nobody's fault");
     }
 

@@ -1,6 +1,6 @@
 //! Files of records that can't be read: what stands before the break is saved, and layers are known again by their places.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -101,6 +101,23 @@ impl Repair<'_> {
             for layer in made {
                 edit.push(Layer { location, ..layer });
             }
+        }
+        if edit.is_empty() { Ok(()) } else { store.save_edit(&mut guard, edit) }
+    }
+
+    /// Makes records of those of `lost` that have a place and no record.
+    pub(super) fn recall_layers(&mut self, key: &mut ThreadKey, lost: &BTreeSet<String>) -> Result<()> {
+        let store = self.store;
+        let mut rubbish = Rubbish::of(store);
+        let (mut guard, _key) = store.write_layers(key, &mut rubbish)?;
+        let made = {
+            let known: HashSet<String> = guard.table().records().map(|layer| layer.id.clone()).collect();
+            let shared = guard.shared();
+            store.recalled_layers(&store.gate.shared(&shared)?, &known)?
+        };
+        let mut edit = Edit::of(guard.table());
+        for layer in made.into_iter().filter(|layer| lost.contains(&layer.id)) {
+            edit.push(layer);
         }
         if edit.is_empty() { Ok(()) } else { store.save_edit(&mut guard, edit) }
     }
