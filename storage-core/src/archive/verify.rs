@@ -375,7 +375,8 @@ mod tests {
 
     #[test]
     fn each_change_of_a_tree_is_told_by_its_path() {
-        let spoil: [(&str, &dyn Fn(&Path)); 6] = [
+        type Spoil<'a> = (&'a str, &'a dyn Fn(&Path));
+        let spoil: [Spoil<'_>; 6] = [
             ("/d/new", &|root| std::fs::write(root.join("d/new"), "x").expect("write")),
             ("/deep/er/file", &|root| std::fs::remove_file(root.join("deep/er/file")).expect("unlink")),
             ("/l", &|root| {
