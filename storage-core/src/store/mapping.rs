@@ -8,7 +8,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::create::Owners;
+use super::create::{Keep, Owners, Role};
 use super::images::Image;
 use super::import::Content;
 use super::intent::Intent;
@@ -16,7 +16,7 @@ use super::kept::Kept;
 use super::records::Edit;
 use super::rubbish::Rubbish;
 use super::sight::StoreNumber;
-use super::{Container, ItemKind, Layer, NewLayer, Store};
+use super::{Container, ItemKind, LayerTable, NewLayer, Store};
 use crate::driver::Capability;
 use crate::error::{Error, Kind, OsContext, Result};
 use crate::fs::beneath;
@@ -76,9 +76,9 @@ impl Default for AutoIds {
 const ACCOUNTS: u64 = 1 << 20;
 
 impl Store {
-    /// Whether files kept without maps can be shown under `maps`. May try it out: not to be asked under a lock.
-    pub(super) fn can_shift(&self, maps: &Maps) -> bool {
-        !maps.is_identity() && self.capabilities().has(Capability::IdMappedMounts)
+    /// Whether files kept without maps can be shown mapped. May try it out: not to be asked under a lock.
+    pub(super) fn shows_owners_mapped(&self) -> bool {
+        self.capabilities().has(Capability::IdMappedMounts)
     }
 
     /// Maps that no other container has, for one of `image`. `userns.lock` is held.
@@ -137,7 +137,7 @@ impl Store {
         Ok(in_layers.max(ids_of_accounts(&accounts("etc/passwd")?, &accounts("etc/group")?)))
     }
 
-    /// The layer that a container of `image` with `maps` stands on: the top layer, or a copy of it with their owners, which is
+    /// What a container of `image` with `maps` stands on: the image's top layer, or a copy of it with their owners, which is
     /// made when there is none.
     pub(super) fn base_for(
         &self,
@@ -145,19 +145,24 @@ impl Store {
         image: Option<&(StoreNumber, Arc<Image>)>,
         maps: &Maps,
         task: &Task,
-    ) -> Result<Option<String>> {
-        let Some((number, image)) = image.filter(|(_, image)| !image.layer.is_empty()) else { return Ok(None) };
+    ) -> Result<Base> {
+        let shown = maps.is_identity() || self.shows_owners_mapped();
+        let kept = if shown && !maps.is_identity() { Maps::NONE } else { maps.clone() };
+        let Some((number, image)) = image.filter(|(_, image)| !image.layer.is_empty()) else {
+            return Ok(Base { layer: None, kept });
+        };
         let sight = self.sight()?;
-        let fits = |layer: &Layer| layer.maps() == *maps || (layer.maps().is_empty() && self.can_shift(maps));
-        let there = image.top_layers().filter_map(|id| sight.layer_by_id(id)).find(|(_, layer)| fits(layer));
-        if let Some((_, layer)) = there {
-            return Ok(Some(layer.id.clone()));
+        let tops: Vec<_> = image.top_layers().filter_map(|id| sight.layer_by_id(id)).map(|(_, layer)| layer).collect();
+        if let Some(layer) = tops.iter().find(|layer| shown && layer.maps().is_identity()) {
+            return Ok(Base { layer: Some(layer.id.clone()), kept });
+        }
+        let kept = maps.clone();
+        if let Some(layer) = tops.iter().find(|layer| layer.maps() == *maps) {
+            return Ok(Base { layer: Some(layer.id.clone()), kept });
         }
         // An image of an additional store can't note a copy: the container's own layer is copied.
-        if *number > 0 {
-            return Ok(Some(image.layer.clone()));
-        }
-        self.make_mapped_copy(key, image, maps, task).map(Some)
+        let layer = if *number > 0 { image.layer.clone() } else { self.make_mapped_copy(key, image, maps, task)? };
+        Ok(Base { layer: Some(layer), kept })
     }
 
     fn make_mapped_copy(
@@ -169,16 +174,20 @@ impl Store {
     ) -> Result<String> {
         let new = NewLayer {
             parent: Some(image.layer.clone()),
-            owners: Owners::Mapped(maps.clone()),
+            owners: Owners::mapped(maps),
             read_only: true,
             ..NewLayer::default()
         };
         let mut plan = self.plan_layer(&new)?;
+        (plan.keep, plan.role) = (Keep::AsAsked, Role::Copy);
         let copy = plan.id.to_string();
         plan.intent = Intent::CreateFor { owner: ItemKind::Image, id: image.id.clone(), layer: copy.clone() };
         let mut filled = self.begin_and_fill(key, &mut plan, Content::None, task)?;
         let mut rubbish = Rubbish::of(self);
         let (mut layers, mut key) = self.write_layers(key, &mut rubbish)?;
+        if let Some(theirs) = self.noted_copy(layers.table(), &image.id, maps)? {
+            return Ok(theirs);
+        }
         self.commit_planned(&mut layers, &plan, &mut filled, &mut rubbish)?;
         let noted = (|| {
             let (mut images, _key) = Image::write(self, &mut key, &mut rubbish)?;
@@ -196,6 +205,23 @@ impl Store {
             }
         }
     }
+}
+
+impl Store {
+    /// The copy of an image's top layer with the owners of `maps` that somebody else has made meanwhile.
+    fn noted_copy(&self, layers: &LayerTable, image: &str, maps: &Maps) -> Result<Option<String>> {
+        let images = self.images.snapshot()?;
+        let copies = images.get(image).into_iter().flat_map(|image| &image.mapped_layers);
+        Ok(copies.filter_map(|id| layers.get(id)).find(|layer| layer.maps() == *maps).map(|layer| layer.id.clone()))
+    }
+}
+
+/// What a new container stands on.
+pub(super) struct Base {
+    /// The layer below its own.
+    pub(super) layer: Option<String>,
+    /// The maps with which its own layer is kept: none where what it stands on is shown mapped.
+    pub(super) kept: Maps,
 }
 
 /// The name and the id of the user for whom a user namespace was entered, as the variables tell that engines set.

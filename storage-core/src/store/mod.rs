@@ -52,7 +52,7 @@ mod wipe;
 
 pub use chain::{ChainLayer, Chained, Opener, Origin};
 pub use containers::{Container, ContainerTable, NewContainer};
-pub use create::{NewLayer, Owners};
+pub use create::{Ids, NewLayer, Owners};
 pub use diff::DiffOptions;
 pub use digest_lock::DigestLock;
 pub use gc::GcReport;

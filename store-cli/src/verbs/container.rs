@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use storage_core::LayerId;
 
-use super::{create, examine, image, metadata};
+use super::{create, examine, image, maps, metadata};
 use crate::app::Context;
 use crate::engine::{self, Container, NewContainer};
 use crate::flags::Flag;
@@ -21,12 +21,13 @@ pub(crate) const CREATE_FLAGS: &[Flag] = &[
     metadata::FILE,
     Flag::switch(&["--volatile"], "What is written may be lost when the machine stops"),
     super::JSON,
-    create::HOST_UID,
-    create::HOST_GID,
-    create::UID,
-    create::GID,
-    create::SUB_UID,
-    create::SUB_GID,
+    maps::HOST_UID,
+    maps::HOST_GID,
+    maps::UID,
+    maps::GID,
+    maps::SUB_UID,
+    maps::SUB_GID,
+    maps::AUTO,
 ];
 
 pub(crate) fn containers(context: &mut Context) -> Outcome {
@@ -73,6 +74,7 @@ pub(crate) fn create_container(context: &mut Context) -> Outcome {
         image: context.args.first().cloned(),
         metadata: metadata::given(flags)?.unwrap_or_default(),
         volatile: flags.on("--volatile"),
+        mapping: maps::mapping(flags)?,
         ..NewContainer::default()
     };
     let (store, mut key) = engine::open(context)?;

@@ -18,6 +18,7 @@ pub(crate) mod later;
 mod layer;
 mod layers;
 mod load;
+mod maps;
 mod metadata;
 mod mount;
 mod names;

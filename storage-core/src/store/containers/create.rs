@@ -11,11 +11,12 @@ use crate::idmap::Maps;
 use crate::ids::LayerId;
 use crate::locks::level::Layers;
 use crate::locks::{MayTake, ThreadKey};
-use crate::store::create::{Owners, check_name, unique};
+use crate::store::create::{Keep, Owners, check_name, unique};
 use crate::store::images::NewData;
 use crate::store::import::Content;
 use crate::store::intent::Intent;
 use crate::store::kept::Kept;
+use crate::store::mapping::Base;
 use crate::store::records::{Edit, Location, json};
 use crate::store::rubbish::Rubbish;
 use crate::store::{Image, ItemKind, Mapping, NewLayer, Store, StoreNumber};
@@ -80,7 +81,7 @@ impl NewContainer {
 /// What a new container stands on.
 struct Ground {
     source: Option<(StoreNumber, Arc<Image>)>,
-    base: Option<String>,
+    base: Base,
     maps: Maps,
 }
 
@@ -139,15 +140,15 @@ impl Store {
         check_free(&*self.containers.snapshot()?, &container)?;
         let layer = NewLayer {
             id: new.layer.clone(),
-            parent: ground.base.clone(),
-            owners: Owners::Mapped(ground.maps.clone()),
+            parent: ground.base.layer.clone(),
+            owners: Owners::mapped(&ground.base.kept),
             mount_label: new.mount_label.clone(),
             options: new.options.clone(),
             ..NewLayer::default()
         };
         let mut plan = self.plan_layer(&layer)?;
         plan.location = location;
-        plan.shifted = self.can_shift(&ground.maps);
+        plan.keep = Keep::AsAsked;
         container.layer = plan.id.to_string();
         let side = container.side_places(self);
         let staged = self.stage_data(&side, &new.data)?;
