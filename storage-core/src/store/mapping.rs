@@ -21,7 +21,7 @@ use crate::driver::Capability;
 use crate::error::{Error, Kind, OsContext, Result};
 use crate::fs::beneath;
 use crate::idmap::auto::{Limits, Pool, Wanted, allocate, ids_up_to};
-use crate::idmap::{Maps, SubIds, Subject, ids_of_accounts};
+use crate::idmap::{Maps, Namespace, SubIds, Subject, ids_of_accounts};
 use crate::locks::MayTake;
 use crate::locks::level::Layers;
 use crate::mount::in_user_namespace;
@@ -94,10 +94,7 @@ impl Store {
         };
         let size = auto.wanted.size(needed, self.auto_ids.limits)?;
         let containers = self.all_containers()?;
-        let used: Vec<Maps> = containers
-            .iter()
-            .map(|container| Maps { uids: container.uid_map.clone(), gids: container.gid_map.clone() })
-            .collect();
+        let used: Vec<Maps> = containers.iter().map(|container| container.maps()).collect();
         allocate(size, &self.pool()?, &used, &auto.additional)
     }
 
@@ -214,6 +211,31 @@ impl Store {
         let copies = images.get(image).into_iter().flat_map(|image| &image.mapped_layers);
         Ok(copies.filter_map(|id| layers.get(id)).find(|layer| layer.maps() == *maps).map(|layer| layer.id.clone()))
     }
+}
+
+impl Store {
+    /// Where `wanted` is the layer of a container that sees it mapped, though its record has no maps: what is written there
+    /// belongs to the host's ids all the same. Asked before a lock is taken.
+    pub(super) fn shown_layer(&self, wanted: &str) -> Result<Option<ShownLayer>> {
+        let sight = self.sight()?;
+        let Ok((_, layer)) = sight.layer(wanted, "look up owners") else { return Ok(None) };
+        let containers = self.all_containers()?;
+        let maps = containers.iter().find(|container| container.layer == layer.id).map(|container| container.maps());
+        match maps.filter(|maps| layer.maps().is_empty() && !maps.is_identity()) {
+            Some(maps) if self.shows_owners_mapped() => {
+                Ok(Some(ShownLayer { layer: layer.id.clone(), namespace: Namespace::of(&maps)? }))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// The layer of a container that sees it mapped.
+pub(super) struct ShownLayer {
+    /// The layer.
+    pub(super) layer: String,
+    /// What has the container's maps.
+    pub(super) namespace: Namespace,
 }
 
 /// What a new container stands on.

@@ -11,7 +11,11 @@ use crate::input::Input;
 use crate::stop::Outcome;
 
 pub(crate) const HELP: &str =
-    "Prints the new layer's id, and its names below it. Without a parent the layer is a base.";
+    "Prints the new layer's id, and its names below it. Without a parent the layer is a base.
+
+The files belong to the ids that the maps say, or else the parent's maps; a filesystem that can show owners mapped keeps
+them as they are inside, and the record has no maps. --uidmap and --gidmap may be given several times; one of --subuidmap
+and --subgidmap stands for both.";
 pub(crate) const IMPORT_HELP: &str = "\
 Reads a tar archive, plain or compressed with gzip, zstd, xz or bzip2, from standard input or a file, and makes a layer
 of it. Prints the new layer's id, and its names below it. The whole is done aside, without a lock; only then it is a

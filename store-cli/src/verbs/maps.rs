@@ -20,10 +20,6 @@ pub(super) const SUB_GID: Flag = Flag::value(&["--subgidmap"], "GID map of the i
 pub(super) const AUTO: Flag =
     Flag::optional(&["--userns-auto"], "Ids that no other container has, so many or as many as the image needs");
 
-pub(super) const HELP: &str = "\
---uidmap and --gidmap may be given several times. One of --subuidmap and --subgidmap stands for both. A map goes before
---hostuidmap and --hostgidmap.";
-
 /// What the flags say of users and of groups.
 struct Given {
     users: Ids,

@@ -54,6 +54,16 @@ pub struct NewContainer {
 }
 
 impl NewContainer {
+    /// Fails when one of the two labels is given without the other.
+    fn check_labels(&self) -> Result<()> {
+        if self.process_label.is_empty() == self.mount_label.is_empty() {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Usage, "create container")
+            .detail("the labels of processes and of mounts must either not be specified or both be specified")
+            .remedy("give both labels, or none"))
+    }
+
     /// The record, but for what is known only under the locks.
     fn record(&self, id: &LayerId, image: &str, location: Location) -> Container {
         let mut flags = self.flags.clone();
@@ -96,6 +106,7 @@ impl Store {
     /// is left.
     pub fn create_container(&self, key: &mut ThreadKey, new: &NewContainer, task: &Task) -> Result<Arc<Container>> {
         new.names.iter().try_for_each(|name| check_name(name))?;
+        new.check_labels()?;
         let source = match new.image.as_deref().filter(|image| !image.is_empty()) {
             None => None,
             Some(wanted) => {

@@ -16,7 +16,7 @@ impl Store {
     pub fn mount_container(&self, key: &mut ThreadKey, wanted: &str, options: &MountOptions) -> Result<PathBuf> {
         let container = self.containers.snapshot()?.resolve(wanted, "mount container")?.clone();
         let mut options = completed(&container, options);
-        let maps = Maps { uids: container.uid_map.clone(), gids: container.gid_map.clone() };
+        let maps = container.maps();
         if !maps.is_identity() {
             options.namespace = self.namespace_for(&container, &maps)?;
         }
