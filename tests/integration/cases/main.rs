@@ -11,6 +11,9 @@ mod concurrent;
 mod full_disk;
 mod hammer;
 mod house;
+mod id_maps;
+mod id_maps_auto;
+mod id_maps_peers;
 mod kill;
 mod meanwhile;
 mod peers;
@@ -30,6 +33,9 @@ const CASES: &[&[Case]] = &[
     quiet::CASES,
     hammer::CASES,
     house::CASES,
+    id_maps::CASES,
+    id_maps_auto::CASES,
+    id_maps_peers::CASES,
     kill::CASES,
     chain::CASES,
     full_disk::CASES,
