@@ -15,6 +15,9 @@ mod engines;
 mod full_disk;
 mod hammer;
 mod house;
+mod id_maps;
+mod id_maps_auto;
+mod id_maps_peers;
 mod images;
 mod kill;
 mod load;
@@ -47,6 +50,9 @@ const CASES: &[&[Case]] = &[
     house::CASES,
     check::CASES,
     repair::CASES,
+    id_maps::CASES,
+    id_maps_auto::CASES,
+    id_maps_peers::CASES,
     kill::CASES,
     chain::CASES,
     full_disk::CASES,
