@@ -7,7 +7,7 @@ use std::time::Duration;
 use storage_core::driver::{Candidate, Capability, Registry, Roots};
 use storage_core::idmap::auto::Limits;
 use storage_core::lockfile::{LockWait, Wait};
-use storage_core::store::{AutoIds, StoreOptions};
+use storage_core::store::{AutoIds, StoreOptions, VolatileMounts};
 use storage_core::{Result, archive};
 use storage_driver_overlay as _;
 use storage_driver_vfs as _;
@@ -81,6 +81,11 @@ pub(crate) fn options(globals: &Globals) -> StoreOptions {
         auto_ids: auto_ids(globals),
         image_store: globals.image_store.clone(),
         transient: globals.transient,
+        volatile: if globals.configuration.disable_volatile {
+            VolatileMounts::Disabled
+        } else {
+            VolatileMounts::Allowed
+        },
         additional_stores: globals.additional_image_stores().to_vec(),
         wait: globals.lock_timeout.map_or_else(Wait::forever, Wait::at_most).noticing(PATIENCE, Arc::new(tell_of)),
     }

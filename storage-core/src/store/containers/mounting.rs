@@ -7,7 +7,7 @@ use crate::driver::MountOptions;
 use crate::error::Result;
 use crate::idmap::{Maps, Namespace};
 use crate::locks::ThreadKey;
-use crate::store::Store;
+use crate::store::{Store, VolatileMounts};
 use crate::store::mapping::no_shifting;
 
 impl Store {
@@ -16,6 +16,10 @@ impl Store {
     pub fn mount_container(&self, key: &mut ThreadKey, wanted: &str, options: &MountOptions) -> Result<PathBuf> {
         let container = self.containers.snapshot()?.resolve(wanted, "mount container")?.clone();
         let mut options = completed(&container, options);
+        if self.volatile == VolatileMounts::Disabled {
+            options.volatile = false;
+            options.options.retain(|option| option != "volatile");
+        }
         let maps = Maps { uids: container.uid_map.clone(), gids: container.gid_map.clone() };
         if !maps.is_identity() {
             options.namespace = self.namespace_for(&container, &maps)?;

@@ -61,6 +61,9 @@ pub struct NewData {
     pub bytes: Vec<u8>,
 }
 
+/// The largest piece of data that is copied from an additional store.
+const MOST_DATA: u64 = 64 << 20;
+
 /// The name of what becomes the directory of data, in staging.
 const STAGED: &str = "data";
 
@@ -202,7 +205,13 @@ impl Store {
         wanted
             .map(|name| {
                 let mut bytes = Vec::new();
-                self.open_item_data(number, &item, name)?.read_to_end(&mut bytes).os("read", name)?;
+                self.open_item_data(number, &item, name)?.take(MOST_DATA).read_to_end(&mut bytes).os("read", name)?;
+                if bytes.len() as u64 == MOST_DATA {
+                    return Err(Error::new(Kind::NotSupported, "pull up image").detail(format!(
+                        "the data {name:?} of image {} is too large to be an image's",
+                        image.id
+                    )));
+                }
                 Ok(NewData { name: name.clone(), bytes })
             })
             .collect()
