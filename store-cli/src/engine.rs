@@ -16,7 +16,7 @@ pub(crate) use storage_core::archive::{Change, ChangeKind, Compression};
 pub(crate) use storage_core::locks::ThreadKey;
 pub(crate) use storage_core::store::{
     Container, Deletion, DiffOptions, Durability, Image, Item, ItemKind, Layer, NameChange, NewContainer, NewImage,
-    NewLayer, Release, Store,
+    NewLayer, Release, Sight, Store,
 };
 
 use crate::app::Context;
@@ -113,6 +113,13 @@ fn tell_of(wait: &LockWait) {
 /// The uncompressed content of an archive, whatever its compression.
 pub(crate) fn decompressed(input: impl Read + Send + 'static) -> Result<Box<dyn Read + Send>> {
     archive::decoder(input).map(|(_, content)| content)
+}
+
+/// What is in the store and its additional stores, for a list; what can't be read of these is told.
+pub(crate) fn sight(store: &Store) -> Result<Sight> {
+    let sight = store.sight()?;
+    sight.unread.iter().for_each(complain);
+    Ok(sight)
 }
 
 /// Whether a mount of a layer is one of the kernel's, which ends with its namespace.

@@ -196,16 +196,18 @@ impl World for Kernel {
             Err(error) if error.kind() == Kind::NotFound => return Ok(None),
             opened => opened?,
         };
-        if !file.metadata().os("fstat", path)?.is_file() {
-            return Err(Error::new(Kind::NotSupported, "read records").at(path).detail("it is no regular file"));
+        let metadata = file.metadata().os("fstat", path)?;
+        let refused = |why: String| Err(Error::new(Kind::NotSupported, "read records").at(path).detail(why));
+        if !metadata.is_file() {
+            return refused("it is no regular file".to_owned());
         }
         let most = if self.stranger.is_some() { MOST_OF_STRANGER } else { u64::MAX };
         let mut bytes = Vec::new();
-        (&file).take(most).read_to_end(&mut bytes).os("read", path)?;
-        if bytes.len() as u64 == most {
-            return Err(Error::new(Kind::NotSupported, "read records")
-                .at(path)
-                .detail(format!("the file is larger than the {most} bytes that are read of an additional store's")));
+        if metadata.len() < most {
+            (&file).take(most).read_to_end(&mut bytes).os("read", path)?;
+        }
+        if metadata.len() >= most || bytes.len() as u64 == most {
+            return refused(format!("it is larger than the {most} bytes that are read of an additional store's"));
         }
         Ok(Some((bytes, SeenFile::of(file, path)?)))
     }
