@@ -15,8 +15,9 @@ use storage_driver_vfs as _;
 pub(crate) use storage_core::archive::{Change, ChangeKind, Compression};
 pub(crate) use storage_core::locks::ThreadKey;
 pub(crate) use storage_core::store::{
-    Container, Deletion, DiffOptions, Durability, Image, Item, ItemKind, Layer, NameChange, NewContainer, NewImage,
-    NewLayer, Release, Sight, Store,
+    CheckOptions, CheckReport, Container, DamagedContainers, DedupBy, Deletion, Depth, DiffOptions, Durability,
+    Finding, Image, Item, ItemKind, Layer, NameChange, NewContainer, NewImage, NewLayer, Release, RepairReport, Sight,
+    Store, Subject,
 };
 
 use crate::app::Context;

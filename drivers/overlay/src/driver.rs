@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Instant;
 
+use storage_core::archive::Whiteouts;
 use storage_core::driver::{
-    self, Capabilities, Capability, Comparison, Detached, Driver, Exclusive, Extent, Homes, LayerRef, MountOptions,
-    Mounting, OwnerMaps, Plan, Request, Shared, Staged, Swept, Trash, View,
+    self, Capabilities, Capability, Comparison, Detached, Driver, Exclusive, Extent, Flaw, Homes, LayerRef,
+    MountOptions, Mounting, OwnerMaps, Plan, Request, Shared, Staged, Swept, Trash, View,
 };
 use storage_core::error::{Error, Kind, OsContext, Result};
 use storage_core::fs::tempdir::Trashed;
@@ -17,6 +18,7 @@ use storage_core::task::Task;
 
 use crate::chain::Step;
 use crate::compare::Compared;
+use crate::examine;
 use crate::heal::{heal, remove_link};
 use crate::home::Home;
 use crate::options::Options;
@@ -196,6 +198,34 @@ impl Driver for Overlay {
         is_mount_root(&self.merged(id, home))
     }
 
+    fn examine(&self, _held: &Shared<'_>, layer: &LayerRef) -> Result<Vec<Flaw>> {
+        examine::layer(&self.homes, layer)
+    }
+
+    fn strays(&self, _held: &Shared<'_>) -> Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
+        for home in self.homes.writable_ones() {
+            found.extend(examine::strays(home)?);
+        }
+        Ok(found)
+    }
+
+    fn recall_parent(&self, _held: &Shared<'_>, id: &LayerId, home: driver::Home) -> Result<Option<LayerId>> {
+        examine::parent(self.homes.of(home)?, id)
+    }
+
+    fn whiteouts(&self) -> Whiteouts {
+        Whiteouts::Overlay { user_xattr: self.way.user_xattr }
+    }
+
+    fn own_directory(&self, id: &LayerId, home: driver::Home) -> Option<PathBuf> {
+        self.homes.of(home).ok().map(|home| home.diff(id))
+    }
+
+    fn staging_homes(&self) -> Vec<PathBuf> {
+        self.homes.writable_ones().map(|home| home.tempdirs().root().to_path_buf()).collect()
+    }
+
     fn begin(&self, _held: &Shared<'_>, plan: &Plan) -> Result<Box<dyn Staged>> {
         Ok(Box::new(StagedLayer::begin(&self.homes, plan, self.way, self.options.refusals)?))
     }
@@ -206,6 +236,10 @@ impl Driver for Overlay {
 
     fn heal(&self, _held: &mut Exclusive<'_>, layer: &LayerRef) -> Result<()> {
         heal(&self.homes, layer)
+    }
+
+    fn remove_strays(&self, _held: &mut Exclusive<'_>) -> Result<u64> {
+        self.homes.writable_ones().try_fold(0, |removed, home| Ok(removed + examine::remove_strays(home)?))
     }
 
     fn mount(&self, _held: &mut Mounting<'_>, layer: &LayerRef, options: &MountOptions) -> Result<PathBuf> {

@@ -62,6 +62,10 @@ fn heal_link(home: &Home, link: &LinkName, id: &LayerId) -> Result<()> {
     let path = home.links().join(link.as_str());
     match std::fs::read_link(&path) {
         Ok(target) if target == target_of(id) => Ok(()),
+        Ok(_) if is_disowned(home, link) => {
+            std::fs::remove_file(&path).os("unlink", &path)?;
+            make_link(home, link, id)
+        }
         Ok(target) => Err(Error::new(Kind::Corrupt, "heal short link")
             .at(path)
             .detail(format!("it belongs to layer {id} and points to {:?}", target.display()))
@@ -69,6 +73,12 @@ fn heal_link(home: &Home, link: &LinkName, id: &LayerId) -> Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => make_link(home, link, id),
         Err(error) => Err(error).os("readlink", path),
     }
+}
+
+/// Whether `l/LINK` leads to no layer, or to one that has another name.
+fn is_disowned(home: &Home, link: &LinkName) -> bool {
+    let Ok(owner) = owner_by_link(home, link) else { return true };
+    !matches!(read_link_file(&home.layer(&owner)), Ok(Some(own)) if own == *link)
 }
 
 /// Gives a layer that has no `link` file the name that `l/` still has for it, else a new one.

@@ -24,6 +24,7 @@ mod chain;
 mod compare;
 mod descriptor;
 mod driver;
+mod examine;
 mod heal;
 mod home;
 mod mapping;

@@ -179,6 +179,16 @@ impl Overlay {
         let merged = self.merged(id, home);
         let most = if extent == Extent::One { 1 } else { MOST_MOUNTS };
         let mut mounts = Vec::new();
+        if extent == Extent::Unused {
+            for _ in 0..most {
+                if !is_mount_root(&merged)? {
+                    break;
+                }
+                check_kind(&merged)?;
+                umount2(&merged, MntFlags::UMOUNT_NOFOLLOW).os("umount2", &merged)?;
+            }
+            return Ok(Detached::default());
+        }
         while mounts.len() < most && is_mount_root(&merged)? {
             mounts.push(detach_one(&merged)?);
         }
@@ -191,13 +201,19 @@ impl Overlay {
     }
 }
 
-fn detach_one(merged: &Path) -> Result<OwnedFd> {
+/// Fails with [`Kind::Busy`] when what is mounted at `merged` is nothing that a driver like this one mounts.
+fn check_kind(merged: &Path) -> Result<()> {
     let kind = filesystem_type(merged)?;
     if kind != FilesystemType::OVERLAY && kind != FilesystemType::FUSE {
         return Err(Error::new(Kind::Busy, "unmount layer")
             .at(merged)
             .detail(format!("what is mounted there is no overlay but {}", kind.name())));
     }
+    Ok(())
+}
+
+fn detach_one(merged: &Path) -> Result<OwnedFd> {
+    check_kind(merged)?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mount = rustix::fs::open(merged, flags, Mode::empty()).os("open(O_PATH)", merged)?;
     umount2(merged, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW).os("umount2(detach)", merged)?;

@@ -132,6 +132,14 @@ impl Driver for Vfs {
         Ok(false)
     }
 
+    fn own_directory(&self, id: &LayerId, home: driver::Home) -> Option<PathBuf> {
+        self.homes.of(home).ok().map(|home| home.layer(id))
+    }
+
+    fn staging_homes(&self) -> Vec<PathBuf> {
+        self.homes.writable_ones().map(|home| home.tempdirs().root().to_path_buf()).collect()
+    }
+
     fn begin(&self, _held: &Shared<'_>, plan: &Plan) -> Result<Box<dyn Staged>> {
         Ok(Box::new(StagedTree::begin(&self.homes, plan, self.refusals)?))
     }

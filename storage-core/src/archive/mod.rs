@@ -11,6 +11,7 @@ mod names;
 mod pack;
 pub mod tar;
 pub mod tar_split;
+pub mod verify;
 pub(crate) mod walk;
 pub mod write;
 
@@ -20,4 +21,5 @@ pub use content::same_content;
 pub use hash::HashingWriter;
 pub use ingest::{Ending, Ingest, Ingested, Whiteouts, ingest};
 pub use pack::pack;
-pub use tar_split::{Replayed, replay};
+pub use tar_split::{Loss, Replayed, replay, replay_all};
+pub use verify::{Difference, Expected, Ignore};

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::{
-    Capabilities, Comparison, Detached, Driver, Exclusive, Extent, Home, LayerRef, MountOptions, Mounting, OwnerMaps,
-    Plan, RootFrom, Shared, Staged, Swept, Trash, View,
+    Capabilities, Comparison, Detached, Driver, Exclusive, Extent, Flaw, Home, LayerRef, MountOptions, Mounting,
+    OwnerMaps, Plan, RootFrom, Shared, Staged, Swept, Trash, View,
 };
+use crate::archive::Whiteouts;
 use crate::error::{Error, Kind, Result};
 use crate::ids::LayerId;
 use crate::locks::StoreId;
@@ -103,6 +104,21 @@ impl Gate {
         self.driver.name_directories(home)
     }
 
+    /// How whiteouts stand among a layer's own files. Needs no lock.
+    pub fn whiteouts(&self) -> Whiteouts {
+        self.driver.whiteouts()
+    }
+
+    /// The directory of the layer's own files. Needs no lock.
+    pub fn own_directory(&self, id: &LayerId, home: Home) -> Option<PathBuf> {
+        self.driver.own_directory(id, home)
+    }
+
+    /// The directories of staging and trash. Needs no lock.
+    pub fn staging_homes(&self) -> Vec<PathBuf> {
+        self.driver.staging_homes()
+    }
+
     /// Reclaims what died. Needs no store lock, and is called without one (R6).
     pub fn sweep(&self, deadline: Instant, task: &Task) -> Result<Swept> {
         self.driver.sweep(deadline, task)
@@ -160,6 +176,21 @@ impl SharedAccess<'_, '_> {
         self.driver.is_mounted(self.held, id, home)
     }
 
+    /// See [`Driver::examine`].
+    pub fn examine(&self, layer: &LayerRef) -> Result<Vec<Flaw>> {
+        self.driver.examine(self.held, layer)
+    }
+
+    /// See [`Driver::strays`].
+    pub fn strays(&self) -> Result<Vec<PathBuf>> {
+        self.driver.strays(self.held)
+    }
+
+    /// See [`Driver::recall_parent`].
+    pub fn recall_parent(&self, id: &LayerId, home: Home) -> Result<Option<LayerId>> {
+        self.driver.recall_parent(self.held, id, home)
+    }
+
     /// See [`Driver::begin`].
     pub fn begin(&self, plan: &Plan) -> Result<Box<dyn Staged>> {
         self.driver.begin(self.held, plan)
@@ -190,6 +221,11 @@ impl ExclusiveAccess<'_, '_> {
     /// See [`Driver::heal`].
     pub fn heal(&mut self, layer: &LayerRef) -> Result<()> {
         self.driver.heal(self.held, layer)
+    }
+
+    /// See [`Driver::remove_strays`].
+    pub fn remove_strays(&mut self) -> Result<u64> {
+        self.driver.remove_strays(self.held)
     }
 }
 

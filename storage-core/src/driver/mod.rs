@@ -4,6 +4,7 @@
 //! [`Mounting`]), not in a comment. `docs/adding-a-driver.md` walks through the whole.
 
 mod capability;
+mod flaw;
 mod gate;
 mod homes;
 mod layer;
@@ -18,6 +19,7 @@ mod traits;
 mod view;
 
 pub use capability::{Capabilities, Capability};
+pub use flaw::{Cure, Flaw};
 pub use gate::{ExclusiveAccess, Gate, MountingAccess, SharedAccess};
 pub use homes::Homes;
 pub use layer::{Ancestor, Home, LayerRef, MountOptions, OwnerMaps, Plan, Start};

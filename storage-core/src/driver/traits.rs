@@ -5,8 +5,8 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use super::{Capabilities, Detached, Home, LayerRef, MountOptions, OwnerMaps, Plan, Staged, Trash, View};
-use crate::archive::Change;
+use super::{Capabilities, Detached, Flaw, Home, LayerRef, MountOptions, OwnerMaps, Plan, Staged, Trash, View};
+use crate::archive::{Change, Whiteouts};
 use crate::error::Result;
 use crate::ids::LayerId;
 use crate::locks::{Exclusive, Mounting, Shared};
@@ -19,6 +19,8 @@ pub enum Extent {
     One,
     /// Every one at the layer's mount point, also those that nobody counts.
     All,
+    /// As [`Extent::All`], but one that is in use stays, and is told as [`crate::Kind::Busy`].
+    Unused,
 }
 
 /// What a sweep found.
@@ -103,6 +105,39 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// [`super::Capability::KernelMounts`].
     fn is_mounted(&self, held: &Shared<'_>, id: &LayerId, home: Home) -> Result<bool>;
 
+    /// What is wrong with the parts of the layer that only the driver knows (short links, lower lists, mount-point
+    /// directories). A few calls a layer; no file's content is read. The layer has a place.
+    fn examine(&self, _held: &Shared<'_>, _layer: &LayerRef) -> Result<Vec<Flaw>> {
+        Ok(Vec::new())
+    }
+
+    /// Small things in the home that belong to layers without a place, such as stale short links.
+    fn strays(&self, _held: &Shared<'_>) -> Result<Vec<PathBuf>> {
+        Ok(Vec::new())
+    }
+
+    /// What the layer's own files say of its parent; `None` where they say nothing. For making lost records again.
+    fn recall_parent(&self, _held: &Shared<'_>, _id: &LayerId, _home: Home) -> Result<Option<LayerId>> {
+        Ok(None)
+    }
+
+    /// How whiteouts stand in [`Driver::own_files`]: as the overlay filesystem keeps them, where a layer's own files stand
+    /// alone; applied, where they stand in its whole tree.
+    fn whiteouts(&self) -> Whiteouts {
+        Whiteouts::Apply
+    }
+
+    /// The directory of the layer's own files on the filesystem itself, where there is one, for what a read-only view can't
+    /// do: sharing blocks.
+    fn own_directory(&self, _id: &LayerId, _home: Home) -> Option<PathBuf> {
+        None
+    }
+
+    /// The directories of staging and trash ([`crate::fs::TempDirs`]).
+    fn staging_homes(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
     // ---- staging: begun under a shared hold, then private ----
 
     /// Begins a layer in a private place, and pins the identity of what it starts from. Constant cost.
@@ -120,6 +155,11 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// Restores what can be derived and was lost (short links, mount-point directories). Constant cost a layer. What stands
     /// in an additional store is left as it is.
     fn heal(&self, held: &mut Exclusive<'_>, layer: &LayerRef) -> Result<()>;
+
+    /// Removes what [`Driver::strays`] finds. Returns how many there were.
+    fn remove_strays(&self, _held: &mut Exclusive<'_>) -> Result<u64> {
+        Ok(0)
+    }
 
     // ---- mounting ----
 

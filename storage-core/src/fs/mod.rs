@@ -7,6 +7,7 @@ mod identity;
 mod ladder;
 pub mod probe;
 pub mod remove;
+mod stale;
 pub mod tempdir;
 mod usage;
 pub mod xattr;

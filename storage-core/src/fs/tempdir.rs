@@ -33,8 +33,8 @@ use crate::ids::random_name;
 use crate::sys::ofd::{self, Mode};
 use crate::task::Task;
 
-const LOCK_PREFIX: &str = "lock-";
-const DIR_PREFIX: &str = "temp-dir-";
+pub(super) const LOCK_PREFIX: &str = "lock-";
+pub(super) const DIR_PREFIX: &str = "temp-dir-";
 /// How often another name is tried before giving up.
 const ATTEMPTS: usize = 100;
 

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::marker::PhantomData;
+use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::key::{Key, MayTake};
 use super::level::{Layers, Level, Mounts};
-use super::records::{Loaded, RecordFile, Table};
+use super::records::{Loaded, RecordBytes, RecordFile, Table};
 use super::token::{Exclusive, Mounting, Shared, StoreId};
 use super::watched::Watched;
 use super::world::World;
@@ -111,6 +112,27 @@ impl<L: Level, T: Table, W: World> Guarded<L, T, W> {
         let state = self.state.write();
         let loaded = self.watched.refresh()?;
         Ok((WriteGuard { loaded, owner: self, _state: state, holds }, Key::narrowed()))
+    }
+}
+
+impl<L: Level, T: Table, W: World> Guarded<L, T, W> {
+    /// Holds the level for writing although its files may not be understood: `parse` makes the best of them, the first save
+    /// makes that what everybody sees.
+    pub fn write_salvaging<'g, K: MayTake<L>>(
+        &'g self,
+        _key: &'g mut K,
+        wait: &Wait,
+        parse: impl FnOnce(&[RecordBytes<'_>]) -> Result<T>,
+    ) -> Result<(WriteGuard<'g, L, T, W>, Key<'g, L>)> {
+        let holds = self.lock(Mode::Exclusive, wait)?;
+        let state = self.state.write();
+        let loaded = Arc::new(Loaded::load_by(&self.watched.world, &self.watched.files, parse)?);
+        Ok((WriteGuard { loaded, owner: self, _state: state, holds }, Key::narrowed()))
+    }
+
+    /// The files of the level's records.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.watched.files.iter().map(|file| file.path.as_path())
     }
 }
 

@@ -81,6 +81,15 @@ impl<T: Table, W: World> Loaded<T, W> {
 
     /// Loads while the lock is held: nothing changes meanwhile.
     pub(super) fn load(world: &W, files: &[RecordFile]) -> Result<Self> {
+        Self::load_by(world, files, T::parse)
+    }
+
+    /// As [`Loaded::load`], with another way to understand the files.
+    pub(super) fn load_by(
+        world: &W,
+        files: &[RecordFile],
+        parse: impl FnOnce(&[RecordBytes<'_>]) -> Result<T>,
+    ) -> Result<Self> {
         let (mut contents, mut seen) = (Vec::new(), Vec::new());
         for file in files {
             let (content, version) = world.read(&file.path)?.unzip();
@@ -92,7 +101,7 @@ impl<T: Table, W: World> Loaded<T, W> {
             .zip(&contents)
             .map(|(file, content)| RecordBytes { path: &file.path, bytes: content.as_deref() })
             .collect();
-        let table = T::parse(&bytes)?;
+        let table = parse(&bytes)?;
         Ok(Loaded { table: Arc::new(table), seen })
     }
 

@@ -1,6 +1,6 @@
 //! Who sees a mount that can't be seen from here.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::mountinfo::parse_mountinfo;
@@ -17,9 +17,20 @@ pub struct Seen {
 
 /// Looks for a mount at `path` in the mount namespaces of all processes. Costs one read of `/proc/PID/mountinfo` a namespace.
 pub fn look(path: &Path) -> Seen {
-    // The kernel's tables know no links on the way to a mount point.
-    let paths = [Some(path.to_path_buf()), std::fs::canonicalize(path).ok()];
-    let mut seen = Seen::default();
+    let (mut seen, unreadable) = look_for_all(&[path.to_path_buf()]);
+    Seen { holders: seen.pop().unwrap_or_default(), unreadable }
+}
+
+/// As [`look`], for many paths at once: for each, a process of every mount namespace in which something is mounted there;
+/// and how many processes could not be asked.
+pub fn look_for_all(paths: &[PathBuf]) -> (Vec<Vec<u32>>, usize) {
+    let mut wanted: HashMap<PathBuf, usize> = HashMap::new();
+    for (number, path) in paths.iter().enumerate() {
+        // The kernel's tables know no links on the way to a mount point.
+        wanted.extend(std::fs::canonicalize(path).ok().map(|real| (real, number)));
+        wanted.insert(path.clone(), number);
+    }
+    let (mut holders, mut unreadable) = (vec![Vec::new(); paths.len()], 0);
     let mut namespaces = HashSet::new();
     for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
@@ -31,17 +42,17 @@ pub fn look(path: &Path) -> Seen {
         }
         match std::fs::read(process.path().join("mountinfo")) {
             Ok(table) => {
-                if lists(&table, &paths) {
-                    seen.holders.push(pid);
+                for number in listed(&table, &wanted) {
+                    holders[number].push(pid);
                 }
                 namespaces.extend(namespace);
             }
             // A process that ended meanwhile, or a kernel thread, has no mounts.
             Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH | libc::EINVAL)) => {}
-            Err(_) => seen.unreadable += 1,
+            Err(_) => unreadable += 1,
         }
     }
-    seen
+    (holders, unreadable)
 }
 
 /// Fails with [`Kind::Busy`] unless it is certain that nothing is mounted at `path` anywhere.
@@ -65,9 +76,9 @@ pub fn check_gone(path: &Path) -> Result<()> {
     }
 }
 
-/// Whether a mount table has a mount at one of `paths`.
-fn lists(table: &[u8], paths: &[Option<PathBuf>]) -> bool {
-    parse_mountinfo(table).iter().any(|mount| paths.iter().flatten().any(|path| mount.mount_point == *path))
+/// The numbers of the wanted paths at which a mount table has a mount.
+fn listed(table: &[u8], wanted: &HashMap<PathBuf, usize>) -> HashSet<usize> {
+    parse_mountinfo(table).iter().filter_map(|mount| wanted.get(&mount.mount_point).copied()).collect()
 }
 
 #[cfg(test)]
@@ -77,9 +88,9 @@ mod tests {
     #[test]
     fn a_mount_table_is_searched_for_the_mount_point_only() {
         let table = b"36 35 98:0 /mnt1 /a\\040b rw,noatime master:1 - ext3 /dev/root rw\n";
-        let at = |path: &str| [Some(PathBuf::from(path)), None];
-        assert!(lists(table, &at("/a b")));
-        assert!(!lists(table, &at("/mnt1")), "the root of the mount was taken for its mount point");
+        let at = |path: &str| HashMap::from([(PathBuf::from(path), 0)]);
+        assert_eq!(listed(table, &at("/a b")).len(), 1);
+        assert!(listed(table, &at("/mnt1")).is_empty(), "the root of the mount was taken for its mount point");
     }
 
     #[test]

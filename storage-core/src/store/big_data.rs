@@ -27,7 +27,7 @@ use crate::archive::HashingWriter;
 use crate::error::{Error, Kind, OsContext, Result};
 use crate::fs::atomic::rename_over;
 use crate::ids::LayerId;
-use crate::locks::{MayTake, ThreadKey};
+use crate::locks::{Kernel, MayTake, ThreadKey, World};
 
 impl Store {
     /// The keys of the data of what is called `wanted`. Takes no lock.
@@ -46,7 +46,9 @@ impl Store {
         let path = self.data_home(number, item)?.join(file_name(name)?);
         let additional = number.checked_sub(1).and_then(|number| self.additional.get(number));
         let opened = match additional {
-            _ if !has(item, name) => Err(Error::os("open data", &path, std::io::Error::from_raw_os_error(libc::ENOENT))),
+            _ if !has(item, name) => {
+                Err(Error::os("open data", &path, std::io::Error::from_raw_os_error(libc::ENOENT)))
+            }
             Some(store) => store.open(&path),
             None => File::options().read(true).custom_flags(libc::O_NOFOLLOW).open(&path).os("open data", &path),
         };
@@ -129,6 +131,9 @@ impl Store {
             DirBuilder::new().recursive(true).mode(0o700).create(&directory).os("mkdir", &directory)?;
             place.check()?;
             rename_over(&place.path().join("data"), &directory.join(&file_name))?;
+            if self.durability == Durability::Strict {
+                Kernel::new().flush_directory(&directory)?;
+            }
             edit.update(record.id(), |record| record.describe_data(name, written.size, &written.digest));
             Ok(())
         })?;
@@ -206,6 +211,15 @@ pub(super) fn file_name(key: &str) -> Result<String> {
     Ok(name)
 }
 
+/// The key whose data has this file name; none for a name that is no key's.
+pub(super) fn key_of(file: &str) -> Option<String> {
+    let key = match file.strip_prefix('=') {
+        Some(encoded) => String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?,
+        None => file.to_owned(),
+    };
+    (file_name(&key).ok()? == file).then_some(key)
+}
+
 fn invalid(key: &str) -> Error {
     Error::new(Kind::InvalidBigDataName, "check data key")
         .detail(format!("{key:?} can't be a key"))
@@ -223,6 +237,16 @@ mod tests {
         assert_eq!(file_name("ab-").expect("name"), "ab-");
         assert_eq!(file_name("aBc").expect("name"), "=YUJj");
         assert_eq!(file_name("some data/with:odd name").expect("name"), "=c29tZSBkYXRhL3dpdGg6b2RkIG5hbWU=");
+    }
+
+    #[test]
+    fn file_names_tell_their_keys() {
+        for key in ["manifest", "aB", "sha256:0123", "some data/with:odd name"] {
+            assert_eq!(key_of(&file_name(key).expect("name")).as_deref(), Some(key));
+        }
+        for file in ["=%%", "aBc", ".", "=YQ=="] {
+            assert_eq!(key_of(file), None, "{file}");
+        }
     }
 
     #[test]

@@ -14,9 +14,8 @@
 use std::fmt;
 use std::io::Read;
 
-use sha2::{Digest, Sha256};
-
 use super::Store;
+use super::big_data::copy_hashed;
 use super::create::{LayerPlan, NewLayer};
 use super::import::{Content, Digests, Filled};
 use super::layers::Layer;
@@ -197,16 +196,16 @@ pub(super) fn new_layer(parent: Option<&str>, layer: &ChainLayer<'_>) -> Result<
 
 /// The id of a layer with this content on `parent`.
 fn chain_id(parent: Option<&str>, diff_digest: &str) -> Result<String> {
-    let digits = diff_digest.strip_prefix("sha256:").ok_or_else(|| {
-        Error::new(Kind::Usage, "name layer").detail(format!("{diff_digest:?} is no digest by SHA-256"))
-    })?;
-    Ok(match parent {
-        None => digits.to_owned(),
-        Some(parent) => {
-            let digest = Sha256::digest(format!("{parent}+{digits}"));
-            digest.iter().map(|byte| format!("{byte:02x}")).collect()
-        }
-    })
+    let digits = |digest: &str| {
+        let digits = digest.strip_prefix("sha256:").map(str::to_owned);
+        digits
+            .ok_or_else(|| Error::new(Kind::Usage, "name layer").detail(format!("{digest:?} is no digest by SHA-256")))
+    };
+    let own = digits(diff_digest)?;
+    match parent {
+        None => Ok(own),
+        Some(parent) => digits(&copy_hashed(&mut format!("{parent}+{own}").as_bytes(), std::io::sink())?.0),
+    }
 }
 
 fn find(sight: &Sight, parent: Option<&str>, diff_digest: &str) -> Result<Option<String>> {

@@ -23,7 +23,8 @@ impl Store {
         let mut rubbish = Rubbish::of(self).watched_by(task);
         let (_graph, mut key) = self.graph.read(key, &self.wait)?;
         let (mut guard, mut key) = self.write_layers(&mut key, &mut rubbish)?;
-        let layer = guard.table().resolve(wanted, "delete layer").map_err(|unknown| self.or_read_only(unknown, wanted))?;
+        let layer =
+            guard.table().resolve(wanted, "delete layer").map_err(|unknown| self.or_read_only(unknown, wanted))?;
         let layer = layer.clone();
         let children: Vec<_> = guard.table().children(&layer.id).map(|child| child.id.clone()).collect();
         if !children.is_empty() {
@@ -50,7 +51,7 @@ impl Store {
             .remedy("delete it where it was made")
     }
 
-    fn delete_known(
+    pub(super) fn delete_known(
         &self,
         guard: &mut LayersGuard<'_>,
         key: &mut Key<'_, Layers>,

@@ -135,7 +135,7 @@ impl Store {
         Ok(Reading { store: self, source, layer: Arc::clone(layer), chain })
     }
 
-    fn open_tar_split(&self, number: StoreNumber, id: &str) -> Result<Option<File>> {
+    pub(super) fn open_tar_split(&self, number: StoreNumber, id: &str) -> Result<Option<File>> {
         let opened = match number.checked_sub(1).and_then(|number| self.additional.get(number)) {
             Some(other) => other.open(&other.places().layers().join(format!("{id}.tar-split.gz"))),
             None => {

@@ -20,12 +20,13 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::Store;
+use super::intent::Intent;
 use super::layers::LayerTable;
 use super::recovery::LayersGuard;
 use super::rubbish::Rubbish;
 use crate::error::{Error, Kind, OsContext, Result};
 use crate::fs::FileId;
-use crate::ids::random_name;
+use crate::ids::{LayerId, random_name};
 use crate::locks::ThreadKey;
 use crate::task::Task;
 
@@ -76,7 +77,7 @@ impl Said {
 
     /// The layers that were made and are there as they were made, the last one first.
     fn still_there(&self, table: &LayerTable) -> Vec<String> {
-        let as_made = |(id, created): &&(String, String)| table.get(id).is_none_or(|layer| layer.created == *created);
+        let as_made = |(id, created): &&(String, String)| table.get(id).is_some_and(|layer| layer.created == *created);
         self.made.iter().rev().filter(as_made).map(|(id, _)| id.clone()).collect()
     }
 }
@@ -118,19 +119,30 @@ impl Store {
 
     /// Ends the leases that nobody holds: layers made under them that nobody uses go.
     pub(super) fn end_dead_leases(&self, guard: &mut LayersGuard<'_>, rubbish: &mut Rubbish<'_>) -> Result<()> {
+        // Gathered first: while one is looked at it is held.
+        let mut dead = Vec::new();
         self.each_lease(|path, said, life| {
-            if life == Life::Held {
-                return Ok(());
+            if life == Life::Dead {
+                dead.push((path.to_path_buf(), said));
             }
+            Ok(())
+        })?;
+        for (path, said) in dead {
             let made = said.still_there(guard.table());
             // While it can't be told who uses them the layers stay, and the lease.
             match self.unneeded(guard.table(), &made, false) {
-                Ok(going) => self.forget_left(guard, &going, &made, rubbish)?,
+                Ok(going) if going.is_empty() => {}
+                Ok(going) => {
+                    let ids = going.iter().map(|id| LayerId::from_store(id)).collect::<Result<Vec<_>>>()?;
+                    self.say_if_there_is_room(&Intent::Delete { ids: going })?;
+                    self.forget_layers(guard, &ids, rubbish)?;
+                }
                 Err(error) if error.kind() == Kind::LockMisuse => return Err(error),
-                Err(_) => return Ok(()),
+                Err(_) => continue,
             }
-            std::fs::remove_file(path).os("unlink", path)
-        })
+            std::fs::remove_file(&path).os("unlink", &path)?;
+        }
+        Ok(())
     }
 
     fn each_lease(&self, mut each: impl FnMut(&Path, Said, Life) -> Result<()>) -> Result<()> {

@@ -231,6 +231,50 @@ impl Store {
         Ok((mounts, key))
     }
 
+    /// Takes away mounts that nobody counts and nobody uses, and counts of what is mounted nowhere. What is in use, or in another
+    /// mount namespace, is left. Returns how many mounts went, how many counts, and how many mounts are left.
+    ///
+    /// Looks first, without a lock; a flush, where one is due, comes before the locks too.
+    pub(super) fn settle_mounts(&self, key: &mut ThreadKey) -> Result<(u64, u64, u64)> {
+        let (table, counts) = (self.layers()?, self.mounts.snapshot()?);
+        let suspects = if self.gate.has_kernel_mounts() { self.disagreements(&table, &counts) } else { Vec::new() };
+        if suspects.is_empty() {
+            return Ok((0, 0, 0));
+        }
+        for suspect in suspects.iter().filter(|suspect| suspect.count == 0) {
+            if let Ok(mount) = std::fs::File::open(&suspect.path) {
+                // An unmount that is not lazy flushes: what it needn't, makes nobody wait.
+                let _ = rustix::fs::syncfs(&mount);
+            }
+        }
+        let mut rubbish = Rubbish::of(self);
+        let (_graph, mut key) = self.graph.read(key, &self.wait)?;
+        let (mut layers, mut key) = self.write_layers(&mut key, &mut rubbish)?;
+        let (mut mounts, _key) = self.write_mounts(&mut layers, &mut key, &mut rubbish)?;
+        let certain = self.disagreements(layers.table(), mounts.table());
+        let mut held = Held { layers: &mut layers, mounts: &mut mounts };
+        let (mut gone, mut corrected, mut left) = (0, 0, 0);
+        for one in certain {
+            if one.count > 0 {
+                held.set_count(one.id.as_str(), &one.path, 0)?;
+                corrected += 1;
+                continue;
+            }
+            if self.is_mounted_here(&mut held, &one.id)? {
+                let home = home_of(held.layers.table(), &one.id);
+                let mut token = mounting(held.layers, held.mounts)?;
+                match self.gate.mounting(&mut token)?.unmount(&one.id, home, Extent::Unused) {
+                    Ok(detached) => rubbish.add_mount(detached),
+                    Err(error) if error.kind() == Kind::Busy => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            // Others may have it in namespaces of theirs.
+            if elsewhere::look(&one.path).holders.is_empty() { gone += 1 } else { left += 1 }
+        }
+        Ok((gone, corrected, left))
+    }
+
     fn is_mounted_here(&self, held: &mut Held<'_, '_, '_>, id: &LayerId) -> Result<bool> {
         let home = home_of(held.layers.table(), id);
         self.gate.shared(&held.layers.shared())?.is_mounted(id, home)

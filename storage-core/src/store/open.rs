@@ -74,8 +74,7 @@ impl Store {
         // What the store has itself would only be listed twice.
         roots.additional.retain(|root| *root != graph_root && Some(root) != image_store.as_ref());
         let request = Request::new(&roots, descriptor.name, &options.driver_options)?;
-        let additional: Vec<_> =
-            roots.additional.iter().map(|root| Additional::new(root, descriptor.name)).collect();
+        let additional: Vec<_> = roots.additional.iter().map(|root| Additional::new(root, descriptor.name)).collect();
         additional.iter().try_for_each(Additional::check)?;
         [Some(&graph_root), Some(&run_root), image_store.as_ref()]
             .into_iter()
@@ -111,7 +110,10 @@ impl Store {
                 &[places.container_records().join("containers.lock")],
                 record_files(places.container_files()),
             ),
-            other_containers: Watched::new(Kernel::new().seeing(lasting.or(running)), record_files(places.other_container_files())),
+            other_containers: Watched::new(
+                Kernel::new().seeing(lasting.or(running)),
+                record_files(places.other_container_files()),
+            ),
             other_layers: Watched::new(
                 Kernel::new().seeing(lasting.or(running)),
                 record_files(vec![PathBuf::new(), places.other_volatile_layers()]),
@@ -140,6 +142,11 @@ impl Store {
     /// The name of the driver.
     pub fn driver_name(&self) -> &'static str {
         self.places.driver
+    }
+
+    /// The options that the driver was opened with.
+    pub(super) fn driver_options(&self) -> &[String] {
+        &self.driver_options
     }
 
     /// What the driver can do here.

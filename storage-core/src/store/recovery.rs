@@ -44,7 +44,7 @@ impl Store {
             guard.world().unlink(&self.next_tar_split())?;
         }
         if guard.table().needs_repair() {
-            self.repair(guard, rubbish)?;
+            self.settle_records(guard, rubbish)?;
         }
         self.end_dead_leases(guard, rubbish)?;
         guard.world().refill_reserve();
@@ -101,7 +101,7 @@ impl Store {
     }
 
     /// Removes the records of the layers in `going`, then the parts of all of `layers` that have no record.
-    pub(super) fn forget_left(
+    fn forget_left(
         &self,
         guard: &mut LayersGuard<'_>,
         going: &[String],
@@ -176,7 +176,7 @@ impl Store {
     /// Deletes layers marked incomplete and saves what was put right while the table was read.
     ///
     /// A layer that can't be deleted keeps its mark, for the next writer; it keeps nobody from working with the others.
-    fn repair(&self, guard: &mut LayersGuard<'_>, rubbish: &mut Rubbish<'_>) -> Result<()> {
+    fn settle_records(&self, guard: &mut LayersGuard<'_>, rubbish: &mut Rubbish<'_>) -> Result<()> {
         let incomplete: Vec<_> = guard.table().incomplete().to_vec();
         let mut edit = Edit::of(guard.table());
         for layer in incomplete {

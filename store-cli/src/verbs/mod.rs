@@ -2,6 +2,7 @@
 
 mod apply;
 mod changes;
+mod check;
 mod config;
 mod container;
 mod create;
@@ -366,11 +367,40 @@ const VERBS: &[Verb] = &[
         ..PLAIN
     },
     Verb {
+        names: &["check"],
+        summary: "Check storage consistency",
+        more: check::HELP,
+        flags: check::FLAGS,
+        stops: CHANGES,
+        action: check::check,
+        ..PLAIN
+    },
+    Verb {
+        names: &["repair"],
+        arguments: "[options [...]] [LayerImageOrContainerNameOrID [...]]",
+        summary: "Check storage consistency, and repair what is damaged",
+        more: check::REPAIR_HELP,
+        count: (0, MANY),
+        flags: check::REPAIR_FLAGS,
+        stops: CHANGES,
+        action: check::repair,
+        ..PLAIN
+    },
+    Verb {
         names: &["gc"],
         summary: "Perform garbage collection",
         more: house::GC_HELP,
         stops: CHANGES,
         action: house::gc,
+        ..PLAIN
+    },
+    Verb {
+        names: &["dedup"],
+        summary: "Deduplicate similar files in the images",
+        more: house::DEDUP_HELP,
+        flags: house::DEDUP_FLAGS,
+        stops: CHANGES,
+        action: house::dedup,
         ..PLAIN
     },
     Verb {

@@ -6,6 +6,7 @@ mod config;
 mod endings;
 mod items;
 mod items_refused;
+mod load;
 mod peer;
 mod peer_items;
 mod podman_user;

@@ -4,8 +4,6 @@ use crate::{Scratch, lamina, run};
 
 /// Verbs of the reference that wait for a later version.
 const VERBS: &[&str] = &[
-    "check",
-    "dedup",
     "copy",
     "create-storage-layer",
     "createstoragelayer",

@@ -11,7 +11,28 @@ pub(crate) const CASES: &[Case] = &[
     case("house::gc_takes_orphans_and_nothing_else::vfs", 60, |s| orphans(s, "vfs")),
     case("house::gc_leaves_what_is_mounted::overlay", 60, |s| mounted(s, "overlay")),
     case("house::a_mount_made_before_the_reference_came_is_released::overlay", 60, |s| before_the_peer(s, "overlay")),
+    case("house::dedup_shares_what_is_the_same::overlay", 60, |s| dedup(s, "overlay")),
+    case("house::dedup_shares_what_is_the_same::vfs", 60, |s| dedup(s, "vfs")),
 ];
+
+/// Where blocks can be shared (the scratch filesystem is xfs unless another is asked for) and where they can't.
+fn dedup(scratch: &Scratch, driver: &'static str) -> Outcome {
+    let store = Store::new(scratch, "store", driver);
+    let file = archive::small(scratch.path(), "small", 5, 40_000);
+    store.import(&id("one"), None, &file);
+    store.import(&id("other"), None, &file);
+    let before = (store.diff(&id("one")), store.diff(&id("other")));
+    let refused = store.run(&["dedup", "--hash-method", "guess"]);
+    assert_eq!(refused.output.status.code(), Some(2), "{}", refused.describe());
+    let shares = std::env::var("LAMINA_TEST_FS").is_ok_and(|kind| kind == "ext4");
+    let expected = if shares { 0 } else { 5 * 40_000 };
+    assert_eq!(store.ok(&["dedup"]), format!("Deduplicated {expected} bytes\n"));
+    store.ok(&["dedup", "--hash-method=crc", "-j"]);
+    store.ok(&["dedup", "--hash-method=size"]);
+    assert!((store.diff(&id("one")), store.diff(&id("other"))) == before, "content changed");
+    store.ok(&["check"]);
+    Ok(())
+}
 
 fn orphans(scratch: &Scratch, driver: &'static str) -> Outcome {
     let store = Store::new(scratch, "store", driver);

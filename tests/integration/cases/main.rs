@@ -5,17 +5,25 @@ use std::process::ExitCode;
 use integration::case::Case;
 
 mod bad_input;
+mod both_at_once;
 mod chain;
+mod check;
 mod child;
 mod concurrent;
+mod containers;
+mod engines;
 mod full_disk;
 mod hammer;
 mod house;
+mod images;
 mod kill;
+mod loaded;
 mod meanwhile;
 mod peers;
 mod power;
 mod quiet;
+mod records;
+mod repair;
 mod roundtrip;
 mod stall;
 mod tour;
@@ -25,11 +33,19 @@ const CASES: &[&[Case]] = &[
     child::CASES,
     concurrent::CASES,
     peers::CASES,
+    images::CASES,
+    containers::CASES,
+    engines::CASES,
+    loaded::CASES,
+    records::CASES,
+    both_at_once::CASES,
     stall::CASES,
     meanwhile::CASES,
     quiet::CASES,
     hammer::CASES,
     house::CASES,
+    check::CASES,
+    repair::CASES,
     kill::CASES,
     chain::CASES,
     full_disk::CASES,

@@ -64,7 +64,8 @@ pub fn leftovers(store: &Store, known: &[String]) -> Vec<PathBuf> {
     for (name, path) in names(&store.layers_dir()) {
         let of_layer = is_known(&name) || name.strip_suffix(".tar-split.gz").is_some_and(is_known);
         let fixed = ["layers.json", "volatile-layers.json", "layers.lock"].contains(&name.as_str());
-        if name == "tmp" {
+        // Leases go with the work that took them; the directory stays.
+        if name == "tmp" || name == "lamina-leases" {
             found.extend(names(&path).into_iter().map(|(_, path)| path));
         } else if !of_layer && !fixed && !is_permanent_side_file(&name) {
             found.push(path);

@@ -7,6 +7,8 @@
 
 pub mod archive;
 pub mod case;
+pub mod engines;
+pub mod images;
 pub mod invariants;
 pub mod lock;
 pub mod machine;
@@ -18,5 +20,6 @@ pub mod trace;
 pub mod tree;
 
 pub use case::{Case, Outcome, Skip};
+pub use engines::Engines;
 pub use scratch::Scratch;
 pub use store::Store;

@@ -129,10 +129,26 @@ impl Store {
         assert!(out.starts_with(id), "import-layer acknowledged {out:?}, not {id}");
     }
 
-    /// Mounts a layer and gives its path.
+    /// Mounts a layer or container and gives its path.
     #[track_caller]
     pub fn mount(&self, id: &str) -> PathBuf {
-        let out = self.ok(&["mount", id]);
+        self.mounted_at(&["mount", id])
+    }
+
+    /// Mounts an image and gives its path.
+    #[track_caller]
+    pub fn mount_image(&self, name: &str) -> PathBuf {
+        if self.is_peer() && self.driver == "vfs" {
+            // Debian's version of the reference's command hands vfs an option that vfs refuses.
+            let layer = self.list(&["image", "-j", name])[0]["layer"].as_str().expect("a top layer").to_owned();
+            return self.mount(&layer);
+        }
+        self.mounted_at(&["mount", "-r", name])
+    }
+
+    #[track_caller]
+    fn mounted_at(&self, args: &[&str]) -> PathBuf {
+        let out = self.ok(args);
         let path = PathBuf::from(out.trim_end());
         assert!(path.is_absolute() && path.starts_with(&self.root), "mount said {out:?}");
         path
@@ -185,10 +201,23 @@ impl Store {
     /// The records that `layers -j` shows, sorted by id.
     #[track_caller]
     pub fn layers(&self) -> Vec<Value> {
-        let json: Value = serde_json::from_str(&self.ok(&["layers", "-j"])).expect("layers -j writes JSON");
-        let mut records = json.as_array().cloned().unwrap_or_default();
-        records.sort_by_key(|record| record["id"].as_str().unwrap_or_default().to_owned());
-        records
+        self.list(&["layers", "-j"])
+    }
+
+    /// What a call that lists records as JSON writes, sorted by id.
+    #[track_caller]
+    pub fn list(&self, args: &[&str]) -> Vec<Value> {
+        let json: Value = serde_json::from_str(&self.ok(args)).expect("the call writes JSON");
+        sorted(&json)
+    }
+
+    /// The records on disk of `layers`, `images` or `containers`, sorted by id.
+    #[track_caller]
+    pub fn records(&self, kind: &str) -> Vec<Value> {
+        let dir = self.root.join(format!("{}-{kind}", self.driver));
+        let file = dir.join(format!("{kind}.json"));
+        let text = fs::read(&file).unwrap_or_else(|error| panic!("read {}: {error}", file.display()));
+        sorted(&serde_json::from_slice(&text).expect("a file of records is JSON"))
     }
 
     /// The ids that `layers -j` shows, sorted.
@@ -251,6 +280,12 @@ impl Ended {
     pub fn stderr(&self) -> String {
         String::from_utf8_lossy(&self.output.stderr).into_owned()
     }
+}
+
+fn sorted(json: &Value) -> Vec<Value> {
+    let mut records = json.as_array().cloned().unwrap_or_default();
+    records.sort_by_key(|record| record["id"].as_str().unwrap_or_default().to_owned());
+    records
 }
 
 /// Runs any command to its end.

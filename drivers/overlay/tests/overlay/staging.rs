@@ -2,7 +2,7 @@
 
 use storage_core::Kind;
 use storage_core::archive::Whiteouts;
-use storage_core::driver::{Driver, Extent, Home, MountOptions, Start};
+use storage_core::driver::{Driver, Extent, Home, MountOptions, RootFrom, Start};
 use storage_core::mount::Features;
 use storage_core::{Cancel, Task};
 
@@ -34,6 +34,33 @@ fn a_layer_is_laid_out_as_the_reference_lays_it_out() {
         assert!(is_clean(store));
         let listed = store.shared(|driver, held| driver.list(held, Home::Own)).unwrap();
         assert_eq!(listed, ["a", "b"]);
+    });
+}
+
+#[test]
+fn a_layer_that_learns_its_parent_late_is_as_one_that_knew_it() {
+    with_store(Features::of_kernel(), "", |store| {
+        let parent = store.make(&["a"], "chmod 0711 .; chown 7:8 .");
+        for (name, root, expected) in [
+            ("b", RootFrom::Parent, "b d 700 0:0\nb/diff d 711 7:8\n"),
+            ("c", RootFrom::Archive, "c d 700 0:0\nc/diff d 555 0:0\n"),
+        ] {
+            let mut staged = store.begin(Start::OnParent(None)).unwrap();
+            staged.fill(&task()).unwrap();
+            store.shared(|_, held| staged.settle(held, &parent, root)).unwrap();
+            store.commit(staged, name).unwrap();
+            let tree = shell_output(&store.home, &format!("find {name} -printf '%p %y %m %U:%G\\n' | sort"));
+            let rest = "link f 644 0:0\nlower f 644 0:0\nmerged d 700 0:0\nwork d 700 0:0\n";
+            let rest: String = rest.lines().map(|line| format!("{name}/{line}\n")).collect();
+            assert_eq!(tree, format!("{expected}{rest}"));
+            let link = std::fs::read_to_string(store.home.join("a/link")).unwrap();
+            assert_eq!(std::fs::read_to_string(store.home.join(name).join("lower")).unwrap(), format!("l/{link}"));
+        }
+        let mut orphan = store.begin(Start::OnParent(None)).unwrap();
+        store.shared(|_, held| orphan.settle(held, &parent, RootFrom::Parent)).unwrap();
+        store.remove(&parent).unwrap().reclaim(&task()).unwrap();
+        store.make(&["a"], "");
+        assert_eq!(kind(store.commit(orphan, "d")), Some(Kind::Changed), "the parent is pinned from then on");
     });
 }
 

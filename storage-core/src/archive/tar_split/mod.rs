@@ -16,7 +16,7 @@ mod spool;
 mod writer;
 
 pub(crate) use ledger::Ledger;
-pub use replay::{Replayed, replay};
+pub use replay::{Loss, Replayed, replay, replay_all};
 pub(crate) use rewrite::rewrite;
 pub(crate) use spool::{Lines, Spool};
 pub(crate) use writer::{Checksum, SplitWriter};

@@ -61,11 +61,55 @@ pub fn replay(
     before_end: &mut dyn FnMut() -> Result<()>,
     task: &Task,
 ) -> Result<Replayed> {
+    let mut refuse = |loss: Loss| loss.refuse();
+    replay_with(split, open, out, before_end, &mut refuse, task)
+}
+
+/// As [`replay`], but a file that differs doesn't end it: `lost` is told, and zeros stand for the bytes that are missing.
+pub fn replay_all(
+    split: impl Read + Send,
+    open: &mut dyn FnMut(&Path) -> Result<File>,
+    out: &mut dyn Write,
+    lost: &mut dyn FnMut(Loss),
+    task: &Task,
+) -> Result<Replayed> {
+    let mut note = |loss: Loss| {
+        lost(loss);
+        Ok(())
+    };
+    replay_with(split, open, out, &mut || Ok(()), &mut note, task)
+}
+
+/// A file that is not what it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// Its path in the layer.
+    pub path: PathBuf,
+    /// What is with it.
+    pub what: &'static str,
+}
+
+impl Loss {
+    fn refuse(&self) -> Result<()> {
+        Err(Error::new(Kind::Changed, "replay archive").at(&self.path).detail(self.what))
+    }
+}
+
+type Lost<'l> = &'l mut dyn FnMut(Loss) -> Result<()>;
+
+fn replay_with(
+    split: impl Read + Send,
+    open: &mut dyn FnMut(&Path) -> Result<File>,
+    out: &mut dyn Write,
+    before_end: &mut dyn FnMut() -> Result<()>,
+    lost: Lost<'_>,
+    task: &Task,
+) -> Result<Replayed> {
     std::thread::scope(|scope| {
         let (sender, receiver) = mpsc::sync_channel(4);
         scope.spawn(move || parse(split, &sender));
         let mut output = Output { out, held: Vec::with_capacity(PIECE + 2 * WITHHELD), size: 0 };
-        let files = assemble(&receiver, open, &mut output, task)?;
+        let files = assemble(&receiver, open, &mut output, lost, task)?;
         before_end()?;
         output.finish()?;
         Ok(Replayed { size: output.size, files })
@@ -121,6 +165,7 @@ fn assemble(
     receiver: &Receiver<Result<Batch>>,
     open: &mut dyn FnMut(&Path) -> Result<File>,
     output: &mut Output<'_>,
+    lost: Lost<'_>,
     task: &Task,
 ) -> Result<u64> {
     let mut files = 0;
@@ -130,7 +175,7 @@ fn assemble(
         for wanted in batch.files {
             output.bytes(&batch.raw[done..wanted.after])?;
             done = wanted.after;
-            content(&wanted, open, output, task)?;
+            content(&wanted, open, output, lost, task)?;
             files += 1;
         }
         output.bytes(&batch.raw[done..])?;
@@ -144,27 +189,32 @@ fn content(
     wanted: &Wanted,
     open: &mut dyn FnMut(&Path) -> Result<File>,
     output: &mut Output<'_>,
+    lost: Lost<'_>,
     task: &Task,
 ) -> Result<()> {
     let path = PathBuf::from(names::os(&names::clean(&wanted.name)?));
-    let changed = |what: &str| Error::new(Kind::Changed, "replay archive").at(&path).detail(what);
-    let mut file = open(&path).map_err(|error| match error.kind() {
-        Kind::NotFound => changed("the file is gone").because(error),
-        _ => error,
-    })?;
     let crc = wanted.crc.ok_or_else(|| corrupt(format!("{:?} has no checksum", shown(&wanted.name))))?;
+    let mut file = match open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == Kind::NotFound => {
+            lost(Loss { path, what: "the file is gone" })?;
+            return output.zeros(wanted.size);
+        }
+        Err(error) => return Err(error),
+    };
     let mut checksum = Checksum::new();
     let mut left = wanted.size;
     while left > 0 {
         let length = output.copy_from(&mut file, left, &mut checksum).map_err(|error| error.at(&path))?;
         if length == 0 {
-            return Err(changed("the file is shorter than it was"));
+            lost(Loss { path, what: "the file is shorter than it was" })?;
+            return output.zeros(left);
         }
         left -= length;
         task.step(length, 0)?;
     }
     if checksum.finish() != crc {
-        return Err(changed("the content is not what it was"));
+        lost(Loss { path, what: "the content is not what it was" })?;
     }
     task.step(0, 1)
 }
@@ -182,6 +232,16 @@ impl Output<'_> {
             self.held.extend_from_slice(part);
             self.size += part.len() as u64;
             self.write_out()?;
+        }
+        Ok(())
+    }
+
+    /// Stands in for bytes that are missing.
+    fn zeros(&mut self, mut left: u64) -> Result<()> {
+        while left > 0 {
+            let length = left.min(PIECE as u64);
+            self.bytes(&vec![0; length as usize])?;
+            left -= length;
         }
         Ok(())
     }

@@ -7,8 +7,8 @@ use crate::driver::MountOptions;
 use crate::error::Result;
 use crate::idmap::{Maps, Namespace};
 use crate::locks::ThreadKey;
-use crate::store::{Store, VolatileMounts};
 use crate::store::mapping::no_shifting;
+use crate::store::{Store, VolatileMounts};
 
 impl Store {
     /// Mounts the container called `wanted` and counts it. What `options` leave open, its record says: options, label,
@@ -51,4 +51,22 @@ fn completed(container: &Container, options: &MountOptions) -> MountOptions {
     }
     options.volatile |= container.is_volatile();
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_record_says_counts_where_the_caller_says_nothing() {
+        let text = r#"{"id":"c","flags":{"MountLabel":"its","MountOpts":["nodev"],"Volatile":true}}"#;
+        let container: Container = serde_json::from_str(text).expect("a record");
+        let left_open = completed(&container, &MountOptions::default());
+        assert_eq!((left_open.label.as_str(), left_open.options), ("its", vec!["nodev".to_owned()]));
+        assert!(left_open.volatile);
+        let asked =
+            MountOptions { label: "mine".to_owned(), options: vec!["noexec".to_owned()], ..MountOptions::default() };
+        let kept = completed(&container, &asked);
+        assert_eq!((kept.label.as_str(), kept.options), ("mine", vec!["noexec".to_owned()]));
+    }
 }

@@ -113,3 +113,55 @@ json_fields!(Container, "a container's record", {
     "gidmap" => gid_map,
     "flags" => flags [sorted],
 });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::records::json;
+
+    /// Left by buildah and by podman.
+    const RECORDS: [&str; 2] = [
+        concat!(
+            r#"{"id":"e41aa3eddc2793e1af652d6e578ff5755a289d824e24f70542b53c7024ceefa1","names":["w1"],"#,
+            r#""image":"863371aa3d067cc6db45de867095c852469b052e6195d6bfd3a95865f12458d2","#,
+            r#""layer":"405608949f06fd062254678f3f38d51d54fd45bfd919dc6ed20e07d71ec7f175","#,
+            r#""created":"2026-11-22T05:07:56.453088504Z","flags":{"MountLabel":"","ProcessLabel":"","#,
+            r#""Volatile":true}}"#
+        ),
+        concat!(
+            r#"{"id":"435ae4e09e45518c866a41a913b34328d6eaa75908a4935f5be2a4571e73b06a","names":["c1"],"#,
+            r#""image":"1c635d07649580f9a3eb956006d261417aeba0b86eb76520192984bff4048d9c","#,
+            r#""layer":"6365a802400979b082e94077452dcc4dc99edfff10eb6f875a457592d6817ed6","#,
+            r#""metadata":"{\"image-name\":\"localhost/app:v2\","#,
+            r#"\"image-id\":\"1c635d07649580f9a3eb956006d261417aeba0b86eb76520192984bff4048d9c\","#,
+            r#"\"name\":\"c1\",\"created-at\":1795324077}","created":"2026-11-22T05:07:57.347542832Z","#,
+            r#""flags":{"MountLabel":"","ProcessLabel":""}}"#
+        ),
+    ];
+
+    #[test]
+    fn records_of_the_reference_come_back_byte_for_byte() {
+        for text in RECORDS {
+            let container: Container = serde_json::from_str(text).expect("a record");
+            assert_eq!(json::to_string(&container).expect("JSON"), text);
+        }
+        let [volatile, other] = RECORDS.map(|text| serde_json::from_str::<Container>(text).expect("a record"));
+        assert!(volatile.is_volatile() && !other.is_volatile());
+        assert!(other.metadata.contains(r#""image-name":"localhost/app:v2""#));
+        assert_eq!(other.alias(), Some(other.layer.as_str()));
+    }
+
+    #[test]
+    fn maps_data_and_flags_have_their_places() {
+        let text = concat!(
+            r#"{"id":"c","names":["n"],"image":"","layer":"l","metadata":"m","big-data-names":["k"],"big-data-sizes":{"k":5},"#,
+            r#""big-data-digests":{"k":"sha256:5"},"created":"2026-11-22T05:07:56.453088504Z","#,
+            r#""uidmap":[{"container_id":0,"host_id":1000,"size":2}],"gidmap":[{"container_id":0,"host_id":7,"size":1}],"#,
+            r#""flags":{"MountLabel":"a","MountOpts":["nodev","noexec"],"ProcessLabel":"b"},"later":null}"#
+        );
+        let container: Container = serde_json::from_str(text).expect("a record");
+        assert_eq!(json::to_string(&container).expect("JSON"), text);
+        assert_eq!((container.mount_label(), container.process_label()), ("a", "b"));
+        assert_eq!(container.mount_options(), ["nodev", "noexec"]);
+    }
+}

@@ -11,13 +11,13 @@ use super::{Image, ImageTable};
 use crate::error::{Error, Kind, OsContext, Result};
 use crate::fs::{TempDir, TempDirs};
 use crate::ids::{LayerId, check_digest};
-use crate::locks::ThreadKey;
+use crate::locks::{Kernel, ThreadKey, World};
 use crate::store::big_data::{USERDATA, file_name};
 use crate::store::create::{check_name, unique};
 use crate::store::kept::Kept;
 use crate::store::records::{Edit, Record, json};
 use crate::store::rubbish::Rubbish;
-use crate::store::{Item, Store};
+use crate::store::{Durability, Item, Store};
 
 /// What a new image is to be.
 #[derive(Clone, Debug, Default)]
@@ -113,6 +113,9 @@ impl Store {
             let written = self.write_data(&home.join(file), &mut item.bytes.as_slice())?;
             staged.written.push((item.name.clone(), written.size, written.digest));
         }
+        if self.durability != Durability::None {
+            Kernel::new().flush_directory(&home)?;
+        }
         Ok(Some(staged))
     }
 
@@ -207,10 +210,8 @@ impl Store {
                 let mut bytes = Vec::new();
                 self.open_item_data(number, &item, name)?.take(MOST_DATA).read_to_end(&mut bytes).os("read", name)?;
                 if bytes.len() as u64 == MOST_DATA {
-                    return Err(Error::new(Kind::NotSupported, "pull up image").detail(format!(
-                        "the data {name:?} of image {} is too large to be an image's",
-                        image.id
-                    )));
+                    return Err(Error::new(Kind::NotSupported, "pull up image")
+                        .detail(format!("the data {name:?} of image {} is too large to be an image's", image.id)));
                 }
                 Ok(NewData { name: name.clone(), bytes })
             })

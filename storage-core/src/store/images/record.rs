@@ -97,3 +97,53 @@ json_fields!(Image, "an image's record", {
     "created" => created [time],
     "flags" => flags [sorted],
 });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::records::json;
+
+    #[test]
+    fn a_record_that_buildah_left_comes_back_byte_for_byte() {
+        let text = concat!(
+            r#"{"id":"863371aa3d067cc6db45de867095c852469b052e6195d6bfd3a95865f12458d2","#,
+            r#""digest":"sha256:86239175317ec3b2c3a4b2eb791c588bf48739b6dc4c97b46d89f5a9cdd1c29c","#,
+            r#""names":["localhost/base:v1"],"names-history":["localhost/base:v1"],"#,
+            r#""layer":"dc39349e231165d9852da90cea0e52febee1f4346bfaa631d1bd66b162c32589","#,
+            r#""metadata":"{\"signatures-sizes\":{\"sha256:86239175317ec3b2c3a4b2eb791c588bf48739b6dc4c97b46d89"#,
+            r#"f5a9cdd1c29c\":[]}}","#,
+            r#""big-data-names":["sha256:863371aa3d067cc6db45de867095c852469b052e6195d6bfd3a95865f12458d2","#,
+            r#""manifest-sha256:86239175317ec3b2c3a4b2eb791c588bf48739b6dc4c97b46d89f5a9cdd1c29c","manifest","#,
+            r#""signature-86239175317ec3b2c3a4b2eb791c588bf48739b6dc4c97b46d89f5a9cdd1c29c"],"#,
+            r#""big-data-sizes":{"manifest":498,"#,
+            r#""manifest-sha256:86239175317ec3b2c3a4b2eb791c588bf48739b6dc4c97b46d89f5a9cdd1c29c":498,"#,
+            r#""sha256:863371aa3d067cc6db45de867095c852469b052e6195d6bfd3a95865f12458d2":326,"#,
+            r#""signature-86239175317ec3b2c3a4b2eb791c588bf48739b6dc4c97b46d89f5a9cdd1c29c":0},"#,
+            r#""big-data-digests":{"manifest":"sha256:86239175317ec3b2c3a4b2eb791c588bf48739b6dc4c97b46d89f5a9c"#,
+            r#"dd1c29c","#,
+            r#""manifest-sha256:86239175317ec3b2c3a4b2eb791c588bf48739b6dc4c97b46d89f5a9cdd1c29c":"sha256:86239"#,
+            r#"175317ec3b2c3a4b2eb791c588bf48739b6dc4c97b46d89f5a9cdd1c29c","#,
+            r#""sha256:863371aa3d067cc6db45de867095c852469b052e6195d6bfd3a95865f12458d2":"sha256:863371aa3d067c"#,
+            r#"c6db45de867095c852469b052e6195d6bfd3a95865f12458d2","#,
+            r#""signature-86239175317ec3b2c3a4b2eb791c588bf48739b6dc4c97b46d89f5a9cdd1c29c":"sha256:e3b0c44298f"#,
+            r#"c1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},"#,
+            r#""created":"2026-11-22T05:07:55.959013156Z"}"#
+        );
+        let mut image: Image = serde_json::from_str(text).expect("a record");
+        assert_eq!(json::to_string(&image).expect("JSON"), text);
+        assert_eq!((image.names.as_slice(), image.big_data_names.len()), (&["localhost/base:v1".to_owned()][..], 4));
+        assert_eq!(image.digests(), [image.digest.as_str()], "its manifests have its own digest");
+        image.extra.push(("from-the-future".to_owned(), RawValue::from_string("[1]".to_owned()).expect("JSON")));
+        image.mapped_layers.push("copy".to_owned());
+        let rewritten = json::to_string(&image).expect("JSON");
+        assert!(rewritten.contains(r#","mapped-layers":["copy"],"metadata":"#), "{rewritten}");
+        assert!(rewritten.ends_with(r#","from-the-future":[1]}"#), "{rewritten}");
+    }
+
+    #[test]
+    fn what_a_record_leaves_out_is_empty() {
+        let image: Image = serde_json::from_str(r#"{"id":"a","names":null}"#).expect("a record");
+        assert!(image.digests().is_empty() && image.top_layers().next().is_none() && image.names.is_empty());
+        assert_eq!(json::to_string(&image).expect("JSON"), r#"{"id":"a","created":"0001-01-01T00:00:00Z"}"#);
+    }
+}

@@ -65,7 +65,7 @@ pub fn time(text: &str) -> Result<String> {
     })
 }
 
-fn written(time: OffsetDateTime) -> String {
+pub(crate) fn written(time: OffsetDateTime) -> String {
     let seconds = format!(
         "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}",
         time.year(),

@@ -13,9 +13,11 @@ mod edit;
 pub(crate) mod fields;
 pub(crate) mod json;
 mod record;
+mod salvage;
 mod table;
 
 pub(crate) use edit::Edit;
 pub(crate) use fields::{json_fields, record_accessors};
 pub use record::{Location, NameScope, Record};
+pub(crate) use salvage::{Salvaged, salvage};
 pub use table::{Damaged, RecordTable};

@@ -227,14 +227,7 @@ impl<R: Record> Table for RecordTable<R> {
                     .remedy("`lamina check` tells what is lost, and `lamina repair` saves what can be saved")
             })?;
             for raw in raw.unwrap_or_default() {
-                match serde_json::from_str::<R>(raw.get()).map_err(|source| source.to_string()).and_then(with_id) {
-                    Ok(mut record) => {
-                        record.set_location(location);
-                        record.set_raw(Some(raw.get().into()));
-                        records.push(Arc::new(record));
-                    }
-                    Err(why) => damaged.push(Damaged { location, raw: raw.get().into(), why }),
-                }
+                sort_out(raw, location, &mut records, &mut damaged);
             }
         }
         Ok(RecordTable::of(records, damaged))
@@ -248,6 +241,23 @@ impl<R: Record> Table for RecordTable<R> {
         let damaged = self.damaged.iter().filter(|damaged| damaged.location == location);
         let all: Vec<String> = own.chain(damaged.map(|damaged| damaged.raw.to_string())).collect();
         format!("[{}]", all.join(",")).into_bytes()
+    }
+}
+
+/// Puts a record among those that are understood, or among those that are not.
+pub(super) fn sort_out<R: Record>(
+    raw: &RawValue,
+    location: Location,
+    records: &mut Vec<Arc<R>>,
+    damaged: &mut Vec<Damaged>,
+) {
+    match serde_json::from_str::<R>(raw.get()).map_err(|source| source.to_string()).and_then(with_id) {
+        Ok(mut record) => {
+            record.set_location(location);
+            record.set_raw(Some(raw.get().into()));
+            records.push(Arc::new(record));
+        }
+        Err(why) => damaged.push(Damaged { location, raw: raw.get().into(), why }),
     }
 }
 

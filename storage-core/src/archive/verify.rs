@@ -1,0 +1,296 @@
+//! Whether a tree is what archives made it: each entry of theirs is there as they describe it, and nothing else is.
+//!
+//! What can't be told is not told: times of directories, which change with what is made in them; what an archive put behind
+//! one of its own links; and, where the caller says so, owners and what an unprivileged extraction leaves out.
+
+use std::collections::BTreeMap;
+use std::io::BufRead;
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, Stat};
+
+use crate::archive::changes::{self, Change};
+use crate::archive::ingest::Whiteouts;
+use crate::archive::tar::{Entry, EntryKind, Reader, Time};
+use crate::archive::{compare, names, walk};
+use crate::error::{OsContext, Result};
+use crate::fs::xattr;
+use crate::task::Task;
+
+/// What of a tree is not what it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The path from the root of the tree.
+    pub path: PathBuf,
+    /// What is with it.
+    pub what: String,
+}
+
+/// What of an entry can't be relied upon.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ignore {
+    /// Owner and group: the files are stored with others.
+    pub owners: bool,
+    /// Devices and extended attributes: who extracted might not be allowed to make them.
+    pub privileged: bool,
+}
+
+/// The tree that archives make, entry by entry.
+#[derive(Debug)]
+pub struct Expected {
+    /// Whether the whiteouts of the archives stand in the tree.
+    whiteouts: Whiteouts,
+    nodes: BTreeMap<Vec<u8>, Node>,
+    /// Whether something was put behind a link, so that not all names are known.
+    blurred: bool,
+}
+
+#[derive(Debug)]
+enum Node {
+    /// As this entry says. `None` for a directory that no entry names.
+    Entry(Option<Box<Entry>>),
+    /// Another name of this path.
+    Link(Vec<u8>),
+    /// Hidden, by a file of the overlay filesystem.
+    Whiteout,
+    /// One of several entries of one name made it: it may be any of them.
+    Any,
+}
+
+impl Expected {
+    /// Nothing at all.
+    pub fn new(whiteouts: Whiteouts) -> Self {
+        Expected { whiteouts, nodes: BTreeMap::new(), blurred: false }
+    }
+
+    /// Adds what the next archive makes on top of the former ones.
+    pub fn add(&mut self, archive: impl BufRead) -> Result<()> {
+        let mut reader = Reader::new(archive);
+        let (mut later, mut hidden) = (Vec::new(), Vec::new());
+        while let Some(entry) = reader.next_entry()? {
+            reader.raw().clear();
+            if entry.kind == EntryKind::Global {
+                continue;
+            }
+            let path = names::clean(&entry.name)?;
+            let (_, name) = names::split(&path);
+            if name.starts_with(names::WHITEOUT) {
+                hidden.push(path);
+            } else if !path.is_empty() {
+                later.push((path, entry));
+            }
+        }
+        // Whiteouts mean what lies below the archive.
+        for path in hidden {
+            self.hide(&path);
+        }
+        let mut own = std::collections::HashSet::new();
+        for (path, entry) in later {
+            let again = !own.insert(path.clone());
+            self.put(path, entry, again);
+        }
+        Ok(())
+    }
+
+    fn hide(&mut self, whiteout: &[u8]) {
+        let (dir, name) = names::split(whiteout);
+        if name == names::OPAQUE {
+            if self.whiteouts == Whiteouts::Apply {
+                self.remove_below(dir);
+            }
+            return self.make_parents(&names::join(dir, b"x"));
+        }
+        if name.starts_with(names::WHITEOUT_META) {
+            return;
+        }
+        let path = names::join(dir, &name[names::WHITEOUT.len()..]);
+        self.remove_below(&path);
+        self.nodes.remove(&path);
+        if matches!(self.whiteouts, Whiteouts::Overlay { .. }) {
+            self.make_parents(&path);
+            self.nodes.insert(path, Node::Whiteout);
+        } else {
+            self.make_parents(&path);
+        }
+    }
+
+    fn put(&mut self, path: Vec<u8>, entry: Entry, again: bool) {
+        if self.is_behind_link(&path) {
+            self.blurred = true;
+            return;
+        }
+        self.make_parents(&path);
+        let was_directory = matches!(self.nodes.get(&path), Some(Node::Entry(kept)) if kept.as_ref().is_none_or(|e| e.kind == EntryKind::Directory));
+        if entry.kind != EntryKind::Directory {
+            self.remove_below(&path);
+        }
+        let node = match entry.kind {
+            _ if again && !(was_directory && entry.kind == EntryKind::Directory) => Node::Any,
+            EntryKind::HardLink => match names::clean(&entry.link) {
+                Ok(target) => Node::Link(target),
+                Err(_) => Node::Any,
+            },
+            _ => Node::Entry(Some(Box::new(entry))),
+        };
+        self.nodes.insert(path, node);
+    }
+
+    /// Directories that no entry names, on the way to `path`.
+    fn make_parents(&mut self, path: &[u8]) {
+        let mut dir = names::split(path).0;
+        while !dir.is_empty() {
+            match self.nodes.get(dir) {
+                Some(Node::Entry(_)) => return,
+                _ => drop(self.nodes.insert(dir.to_vec(), Node::Entry(None))),
+            }
+            dir = names::split(dir).0;
+        }
+    }
+
+    fn is_behind_link(&self, path: &[u8]) -> bool {
+        let mut dir = names::split(path).0;
+        while !dir.is_empty() {
+            let link = |node: &Node| matches!(node, Node::Entry(Some(entry)) if entry.kind == EntryKind::Symlink);
+            if self.nodes.get(dir).is_some_and(link) {
+                return true;
+            }
+            dir = names::split(dir).0;
+        }
+        false
+    }
+
+    fn remove_below(&mut self, path: &[u8]) {
+        let start = if path.is_empty() { Vec::new() } else { [path, b"/"].concat() };
+        let below: Vec<_> = self
+            .nodes
+            .range(start.clone()..)
+            .map(|(name, _)| name)
+            .take_while(|name| name.starts_with(&start))
+            .cloned()
+            .collect();
+        below.iter().for_each(|name| drop(self.nodes.remove(name)));
+    }
+
+    /// Compares with the tree `root`, in the order of paths.
+    pub fn differences(&self, root: BorrowedFd<'_>, ignore: Ignore, task: &Task) -> Result<Vec<Difference>> {
+        let mut found = BTreeMap::new();
+        for (path, node) in &self.nodes {
+            task.step(0, 1)?;
+            if let Some(what) = self.difference(root, path, node, ignore)? {
+                found.insert(path.clone(), what);
+            }
+        }
+        if !self.blurred {
+            compare(super::changes::Tree::plain(root), None, Path::new("/"), task, &mut |Change { path, .. }| {
+                let name = names::clean(path.as_os_str().as_bytes())?;
+                if !self.nodes.contains_key(&name) {
+                    found.insert(name, "it is no part of the layer".to_owned());
+                }
+                Ok(())
+            })?;
+        }
+        let path = |name: &[u8]| Path::new("/").join(names::os(name));
+        Ok(found.into_iter().map(|(name, what)| Difference { path: path(&name), what }).collect())
+    }
+
+    fn difference(&self, root: BorrowedFd<'_>, path: &[u8], node: &Node, ignore: Ignore) -> Result<Option<String>> {
+        let Some(stat) = stat(root, path)? else {
+            let device =
+                matches!(node, Node::Entry(Some(entry)) if matches!(entry.kind, EntryKind::Char | EntryKind::Block));
+            let excused = matches!(node, Node::Any) || (device && ignore.privileged);
+            return Ok((!excused).then(|| "it is missing".to_owned()));
+        };
+        Ok(match node {
+            Node::Any => None,
+            Node::Whiteout => (!is_whiteout(&stat)).then(|| "it is no whiteout any more".to_owned()),
+            Node::Entry(None) => {
+                let directory = FileType::from_raw_mode(stat.st_mode).is_dir();
+                (!directory).then(|| "it is no directory any more".to_owned())
+            }
+            Node::Link(target) => {
+                let other = if self.is_certain(target) { self::stat(root, target)? } else { Some(stat) };
+                let same = other.is_none_or(|other| (other.st_dev, other.st_ino) == (stat.st_dev, stat.st_ino));
+                (!same).then(|| "it is another file than what it is linked to".to_owned())
+            }
+            Node::Entry(Some(entry)) => attributes(root, path, entry, &stat, ignore)?,
+        })
+    }
+
+    /// Whether what stands at `path` is what one entry made.
+    fn is_certain(&self, path: &[u8]) -> bool {
+        matches!(self.nodes.get(path), Some(Node::Entry(Some(_))))
+    }
+}
+
+fn stat(root: BorrowedFd<'_>, path: &[u8]) -> Result<Option<Stat>> {
+    use rustix::io::Errno;
+    let (dir, name) = names::split(path);
+    let found =
+        walk::open_path(root, dir).and_then(|dir| rustix::fs::statat(dir, names::os(name), AtFlags::SYMLINK_NOFOLLOW));
+    match found {
+        Ok(stat) => Ok(Some(stat)),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+        Err(errno) => Err(errno).os("fstatat", names::os(path)),
+    }
+}
+
+fn is_whiteout(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
+}
+
+fn attributes(root: BorrowedFd<'_>, path: &[u8], entry: &Entry, stat: &Stat, ignore: Ignore) -> Result<Option<String>> {
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    let wanted = match entry.kind {
+        EntryKind::Directory => FileType::Directory,
+        EntryKind::Symlink => FileType::Symlink,
+        EntryKind::Char => FileType::CharacterDevice,
+        EntryKind::Block => FileType::BlockDevice,
+        EntryKind::Fifo => FileType::Fifo,
+        _ => FileType::RegularFile,
+    };
+    let told = |what: String| Ok(Some(what));
+    if kind != wanted {
+        return told(format!("it is a {kind:?}, and was a {wanted:?}"));
+    }
+    if kind.is_file() && stat.st_size as u64 != entry.size {
+        return told(format!("it has {} bytes, and had {}", stat.st_size, entry.size));
+    }
+    if !kind.is_symlink() && stat.st_mode & 0o7777 != entry.mode & 0o7777 {
+        return told(format!("its mode is {:o}, and was {:o}", stat.st_mode & 0o7777, entry.mode & 0o7777));
+    }
+    if !ignore.owners && (stat.st_uid, stat.st_gid) != (entry.uid, entry.gid) {
+        return told(format!("its owner is {}:{}, and was {}:{}", stat.st_uid, stat.st_gid, entry.uid, entry.gid));
+    }
+    let device = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
+    if matches!(entry.kind, EntryKind::Char | EntryKind::Block) && device != entry.device {
+        return told(format!("it is device {device:?}, and was {:?}", entry.device));
+    }
+    let time = Time { seconds: stat.st_mtime, nanos: stat.st_mtime_nsec as u32 };
+    if !kind.is_dir() && !same_time(time, entry.mtime) {
+        return told("its time of change is another".to_owned());
+    }
+    let (dir, name) = names::split(path);
+    let dir = walk::open_path(root, dir).os("openat", names::os(path))?;
+    if kind.is_symlink() {
+        let target = rustix::fs::readlinkat(&dir, names::os(name), Vec::new()).os("readlinkat", names::os(path))?;
+        if target.as_bytes() != entry.link {
+            return told("it leads elsewhere".to_owned());
+        }
+    }
+    for (key, value) in entry.xattrs.iter().filter(|(key, _)| changes::counts(key) && !ignore.privileged) {
+        let Ok(key) = std::ffi::CString::new(key.clone()) else { continue };
+        let found =
+            xattr::get(std::os::fd::AsFd::as_fd(&dir), names::os(name), &key).os("lgetxattr", names::os(path))?;
+        if found.as_ref() != Some(value) {
+            return told(format!("its attribute {} is another", key.to_string_lossy()));
+        }
+    }
+    Ok(None)
+}
+
+/// Whole seconds are compared where either time has no more.
+fn same_time(one: Time, other: Time) -> bool {
+    one.seconds == other.seconds && (one.nanos == other.nanos || one.nanos == 0 || other.nanos == 0)
+}

@@ -1,0 +1,83 @@
+//! Mounts against counts.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::Check;
+use super::finding::{Finding, FindingKind};
+use crate::error::Result;
+use crate::ids::LayerId;
+use crate::locks::ThreadKey;
+use crate::mount::elsewhere;
+use crate::store::Store;
+use crate::store::layers::LayerTable;
+use crate::store::mounts::MountTable;
+
+/// A layer whose mounts and count disagree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::store) struct Disagreement {
+    pub(in crate::store) id: LayerId,
+    pub(in crate::store) path: PathBuf,
+    /// How often it is counted; then it is mounted nowhere.
+    pub(in crate::store) count: u64,
+    /// Processes that see it mounted; then it isn't counted.
+    pub(in crate::store) holders: Vec<u32>,
+}
+
+impl Check<'_> {
+    /// Compares what is counted with what the kernel has mounted in the namespaces of all processes.
+    pub(super) fn mounts(&mut self, key: &mut ThreadKey) -> Result<()> {
+        let store = self.store;
+        if !store.gate.has_kernel_mounts() {
+            return Ok(());
+        }
+        let (layers, counts) = (store.layers()?, store.mounts.snapshot()?);
+        let suspects = store.disagreements(&layers, &counts);
+        if suspects.is_empty() {
+            return Ok(());
+        }
+        // A mount is counted after it is made: so look again while nobody can mount.
+        let certain = {
+            let (layers, mut key) = store.layers.read(key, &store.wait)?;
+            let (mounts, _key) = store.mounts.read(&mut key, &store.wait)?;
+            store.disagreements(layers.table(), mounts.table())
+        };
+        for one in certain {
+            let finding = |kind| Finding::of_layer(kind, one.id.as_str()).at(&one.path);
+            if one.count > 0 {
+                self.say(finding(FindingKind::CountUnmounted).detail(format!("counted {} times", one.count)));
+            } else {
+                let pids: Vec<_> = one.holders.iter().map(ToString::to_string).collect();
+                self.say(finding(FindingKind::MountUncounted).detail(format!("seen by process {}", pids.join(", "))));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Store {
+    /// The layers whose mounts and counts disagree. That a layer is mounted nowhere is told only when every process could be
+    /// asked.
+    pub(in crate::store) fn disagreements(&self, layers: &LayerTable, counts: &MountTable) -> Vec<Disagreement> {
+        let ids = layers.records().map(|layer| layer.id.as_str()).chain(counts.iter().map(|mount| mount.id.as_str()));
+        let places: BTreeMap<LayerId, PathBuf> = ids
+            .filter_map(|id| LayerId::from_store(id).ok())
+            .map(|id| {
+                let home = layers.get(id.as_str()).map_or(crate::driver::Home::Own, |layer| layer.home());
+                (id.clone(), self.gate.mount_point(&id, home))
+            })
+            .collect();
+        let paths: Vec<PathBuf> = places.values().cloned().collect();
+        let (seen, unreadable) = elsewhere::look_for_all(&paths);
+        let mut found = Vec::new();
+        for ((id, path), holders) in places.into_iter().zip(seen) {
+            let count = counts.count(id.as_str());
+            let lost = count > 0 && holders.is_empty() && unreadable == 0;
+            let leaked = count == 0 && !holders.is_empty();
+            if lost || leaked {
+                found.push(Disagreement { id, path, count, holders });
+            }
+        }
+        found
+    }
+}

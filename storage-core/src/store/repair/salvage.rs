@@ -1,0 +1,204 @@
+//! Files of records that can't be read: what stands before the break is saved, and layers are known again by their places.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+
+use super::{Repair, check, side_path};
+use crate::driver::{Home, SharedAccess};
+use crate::error::{OsContext, Result};
+use crate::ids::LayerId;
+use crate::locks::{MayTake, ThreadKey};
+use crate::store::check::Finding;
+use crate::store::kept::Kept;
+use crate::store::records::{Edit, Location, Salvaged, json, salvage};
+use crate::store::rubbish::Rubbish;
+use crate::store::{Container, Image, Layer, Store};
+
+impl Repair<'_> {
+    /// Makes the files of records readable again.
+    pub(super) fn unreadable(&mut self, key: &mut ThreadKey, findings: &[&Finding]) -> Result<()> {
+        let store = self.store;
+        let is = |path: &Path, mut files: Box<dyn Iterator<Item = &Path> + '_>| files.any(|file| file == path);
+        let mut layers = false;
+        let mut images = false;
+        for path in findings.iter().filter_map(|finding| finding.path.as_deref()) {
+            let done = if is(path, Box::new(store.layers.files())) {
+                layers = true;
+                self.salvage_layers(key)
+            } else if is(path, Box::new(store.images.files())) {
+                images = true;
+                self.salvage_level::<Image>(key)
+            } else if is(path, Box::new(store.containers.files())) {
+                self.salvage_level::<Container>(key)
+            } else {
+                self.salvage_counts(key)
+            };
+            self.note(done)?;
+        }
+        if layers {
+            let done = self.recall_digests(key);
+            self.note(done)?;
+        }
+        if images {
+            let done = self.recall_images(key);
+            self.note(done)?;
+        }
+        self.report.repaired.extend(findings.iter().map(|&finding| finding.clone()));
+        Ok(())
+    }
+
+    fn salvage_level<R: Kept>(&mut self, key: &mut ThreadKey) -> Result<()>
+    where
+        ThreadKey: MayTake<R::Level>,
+    {
+        let store = self.store;
+        let mut broken = Vec::new();
+        let (mut guard, _key) = R::level(store).write_salvaging(key, &store.wait, |files| {
+            let Salvaged { table, broken: found } = salvage::<R>(files);
+            broken = found;
+            Ok(table)
+        })?;
+        let files: Vec<PathBuf> = R::level(store).files().map(Path::to_path_buf).collect();
+        let mut edit = Edit::of(guard.table());
+        for number in broken {
+            self.put_aside(files.get(number))?;
+            edit.rewrite(Location::of_file(number));
+        }
+        if edit.is_empty() { Ok(()) } else { store.save_edit(&mut guard, edit) }
+    }
+
+    /// As [`Repair::salvage_level`]; every layer that has a place and no record any more gets one, under the same hold, so
+    /// that no other process ever takes it for an orphan.
+    fn salvage_layers(&mut self, key: &mut ThreadKey) -> Result<()> {
+        let store = self.store;
+        let _rubbish = Rubbish::of(store);
+        let mut broken = Vec::new();
+        let (mut guard, _key) = store.layers.write_salvaging(key, &store.wait, |files| {
+            let Salvaged { table, broken: found } = salvage::<Layer>(files);
+            broken = found;
+            Ok(table)
+        })?;
+        let files: Vec<PathBuf> = store.layers.files().map(Path::to_path_buf).collect();
+        let mut edit = Edit::of(guard.table());
+        let made = {
+            let shared = guard.shared();
+            let known = guard.table().records().map(|layer| layer.id.clone());
+            let damaged = guard.table().damaged().iter().filter_map(|damaged| damaged.id());
+            let known: HashSet<String> = known.chain(damaged).chain(store.layers_of_others()).collect();
+            store.recalled_layers(&store.gate.shared(&shared)?, &known)?
+        };
+        let lost = broken.iter().map(|number| Location::of_file(*number)).min();
+        for number in &broken {
+            self.put_aside(files.get(*number))?;
+            edit.rewrite(Location::of_file(*number));
+        }
+        if let Some(location) = lost {
+            made.into_iter().for_each(|layer| edit.push(Layer { location, ..layer }));
+        }
+        if edit.is_empty() { Ok(()) } else { store.save_edit(&mut guard, edit) }
+    }
+
+    /// Keeps a broken file under another name; the save that follows replaces it.
+    fn put_aside(&mut self, path: Option<&PathBuf>) -> Result<()> {
+        let Some(path) = path else { return Ok(()) };
+        let side = side_path(path);
+        std::fs::hard_link(path, &side).os("link", path)?;
+        self.report.kept.push(side);
+        Ok(())
+    }
+
+    /// The counts are gone: what is mounted here counts once.
+    fn salvage_counts(&mut self, key: &mut ThreadKey) -> Result<()> {
+        use crate::store::mounts::MountTable;
+        let store = self.store;
+        let (layers, mut key) = store.layers.read(key, &store.wait)?;
+        let (mut guard, _key) = store.mounts.write_salvaging(&mut key, &store.wait, |_| Ok(MountTable::default()))?;
+        let mut table = MountTable::default();
+        let shared = layers.shared();
+        let driver = store.gate.shared(&shared)?;
+        for layer in layers.table().iter() {
+            let (Ok(id), home) = (layer.layer_id(), layer.home()) else { continue };
+            if store.gate.has_kernel_mounts() && driver.is_mounted(&id, home)? {
+                table = table.with_count(id.as_str(), &store.gate.mount_point(&id, home).to_string_lossy(), 1);
+            }
+        }
+        let path = store.run_home().join("mountpoints.json");
+        self.put_aside(Some(&path))?;
+        guard.save(table, &[0])
+    }
+}
+
+impl Store {
+    /// The ids of layers whose records stand elsewhere on the same root.
+    fn layers_of_others(&self) -> Vec<String> {
+        self.other_layers
+            .snapshot()
+            .map(|table| table.iter().map(|layer| layer.id.clone()).collect())
+            .unwrap_or_default()
+    }
+
+    /// Records of the layers that have a place and are not `known`, parents first, from what their places tell.
+    fn recalled_layers(&self, driver: &SharedAccess<'_, '_>, known: &HashSet<String>) -> Result<Vec<Layer>> {
+        let mut waiting: BTreeMap<LayerId, Option<LayerId>> = BTreeMap::new();
+        for name in driver.list(Home::Own)? {
+            if !check::is_made_for_an_item(&name) || known.contains(&name) {
+                continue;
+            }
+            let id = LayerId::from_store(&name)?;
+            // One whose parent can't be told stays without a record: a record would show a wrong tree.
+            if let Ok(parent) = driver.recall_parent(&id, Home::Own) {
+                waiting.insert(id, parent);
+            }
+        }
+        let mut made: Vec<Layer> = Vec::new();
+        loop {
+            let is_ready = |parent: &Option<LayerId>| {
+                let Some(parent) = parent else { return true };
+                known.contains(parent.as_str()) || made.iter().any(|layer| layer.id == parent.as_str())
+            };
+            let ready: Vec<LayerId> =
+                waiting.iter().filter(|(_, parent)| is_ready(parent)).map(|(id, _)| id.clone()).collect();
+            if ready.is_empty() {
+                return Ok(made);
+            }
+            for id in ready {
+                let parent = waiting.remove(&id).flatten().map(|parent| parent.to_string()).unwrap_or_default();
+                made.push(Layer {
+                    parent,
+                    created: self.time_of_place(&id),
+                    big_data_names: self.data_keys(&self.data_dir(id.as_str())),
+                    id: id.to_string(),
+                    ..Layer::default()
+                });
+            }
+        }
+    }
+
+    /// When the place of a layer was last changed: nothing else tells when it was made.
+    fn time_of_place(&self, id: &LayerId) -> String {
+        let split = self.tar_split_path(id.as_str()).symlink_metadata();
+        let place = split.or_else(|_| self.gate.mount_point(id, Home::Own).symlink_metadata());
+        let changed = |metadata: Metadata| OffsetDateTime::from_unix_timestamp(metadata.mtime()).ok();
+        place.ok().and_then(changed).map_or_else(json::now, json::written)
+    }
+
+    /// The keys of the data in a directory.
+    pub(super) fn data_keys(&self, home: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(home).into_iter().flatten().flatten();
+        let files = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
+        let mut keys: Vec<String> =
+            files.filter_map(|entry| crate::store::big_data::key_of(entry.file_name().to_str()?)).collect();
+        keys.sort();
+        keys
+    }
+}
+
+/// Whether `one` and `other` are the same record.
+pub(super) fn is_same(one: &Arc<Layer>, other: Option<&Arc<Layer>>) -> bool {
+    other.is_some_and(|other| one.same_content(other))
+}
