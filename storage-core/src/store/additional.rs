@@ -27,6 +27,9 @@ use crate::fs::beneath::open_in_store;
 use crate::fs::probe::is_remote;
 use crate::locks::{Flush, Kernel, RecordFile, Sight, Watched};
 
+/// The bytes of a piece of big data that is read here must be fewer.
+pub(super) const MOST_DATA: u64 = 128 << 20;
+
 /// One additional store.
 #[derive(Debug)]
 pub(super) struct Additional {
@@ -77,6 +80,16 @@ impl Additional {
             return Ok(file);
         }
         Err(Error::new(Kind::NotSupported, "open data").at(path).detail("it is no regular file"))
+    }
+
+    /// As [`Additional::open`], for big data: what is too large to be that is refused.
+    pub(super) fn open_data(&self, path: &Path) -> Result<File> {
+        let file = self.open(path)?;
+        let size = file.metadata().os("fstat", path)?.len();
+        if size < MOST_DATA {
+            return Ok(file);
+        }
+        Err(Error::new(Kind::NotSupported, "open data").at(path).detail(format!("{size} bytes are too many for data")))
     }
 
     /// Fails when the store isn't there, or may not be read: whoever named it counts on what is in it.

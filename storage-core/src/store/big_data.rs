@@ -49,7 +49,7 @@ impl Store {
             _ if !has(item, name) => {
                 Err(Error::os("open data", &path, std::io::Error::from_raw_os_error(libc::ENOENT)))
             }
-            Some(store) => store.open(&path),
+            Some(store) => store.open_data(&path),
             None => File::options().read(true).custom_flags(libc::O_NOFOLLOW).open(&path).os("open data", &path),
         };
         opened.map_err(|error| if error.kind() == Kind::NotFound { lacks(error, item, name) } else { error })

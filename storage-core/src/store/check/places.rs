@@ -1,8 +1,6 @@
 //! What lies in the store and belongs to nobody.
 
 use std::collections::{BTreeSet, HashSet};
-use std::fs::File;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

@@ -12,6 +12,7 @@ use crate::error::{Error, Kind, OsContext, Result};
 use crate::fs::{TempDir, TempDirs};
 use crate::ids::{LayerId, check_digest};
 use crate::locks::{Kernel, ThreadKey, World};
+use crate::store::additional::MOST_DATA;
 use crate::store::big_data::{USERDATA, file_name};
 use crate::store::create::{check_name, unique};
 use crate::store::kept::Kept;
@@ -60,9 +61,6 @@ pub struct NewData {
     /// The data.
     pub bytes: Vec<u8>,
 }
-
-/// The largest piece of data that is copied from an additional store.
-const MOST_DATA: u64 = 64 << 20;
 
 /// The name of what becomes the directory of data, in staging.
 const STAGED: &str = "data";
