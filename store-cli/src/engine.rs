@@ -7,7 +7,7 @@ use std::time::Duration;
 use storage_core::driver::{Candidate, Capability, Registry, Roots};
 use storage_core::idmap::auto::Limits;
 use storage_core::lockfile::{LockWait, Wait};
-use storage_core::store::{AutoIds, StoreOptions};
+use storage_core::store::{AutoIds, StoreOptions, VolatileMounts};
 use storage_core::{Result, archive};
 use storage_driver_overlay as _;
 use storage_driver_vfs as _;
@@ -16,8 +16,8 @@ pub(crate) use storage_core::archive::{Change, ChangeKind, Compression};
 pub(crate) use storage_core::locks::ThreadKey;
 pub(crate) use storage_core::store::{
     CheckOptions, CheckReport, Container, DamagedContainers, DedupBy, Deletion, Depth, DiffOptions, Durability,
-    Finding, Image, Item, ItemKind, Layer, NameChange, NewContainer, NewImage, NewLayer, Release, RepairReport, Store,
-    Subject,
+    Finding, Image, Item, ItemKind, Layer, NameChange, NewContainer, NewImage, NewLayer, Release, RepairReport, Sight,
+    Store, Subject,
 };
 
 use crate::app::Context;
@@ -82,6 +82,11 @@ pub(crate) fn options(globals: &Globals) -> StoreOptions {
         auto_ids: auto_ids(globals),
         image_store: globals.image_store.clone(),
         transient: globals.transient,
+        volatile: if globals.configuration.disable_volatile {
+            VolatileMounts::Disabled
+        } else {
+            VolatileMounts::Allowed
+        },
         additional_stores: globals.additional_image_stores().to_vec(),
         wait: globals.lock_timeout.map_or_else(Wait::forever, Wait::at_most).noticing(PATIENCE, Arc::new(tell_of)),
     }
@@ -112,6 +117,13 @@ fn tell_of(wait: &LockWait) {
 /// The uncompressed content of an archive, whatever its compression.
 pub(crate) fn decompressed(input: impl Read + Send + 'static) -> Result<Box<dyn Read + Send>> {
     archive::decoder(input).map(|(_, content)| content)
+}
+
+/// What is in the store and its additional stores, for a list; what can't be read of these is told.
+pub(crate) fn sight(store: &Store) -> Result<Sight> {
+    let sight = store.sight()?;
+    sight.unread.iter().for_each(complain);
+    Ok(sight)
 }
 
 /// Whether a mount of a layer is one of the kernel's, which ends with its namespace.

@@ -1,7 +1,7 @@
 //! One layer of a chain, held open.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
@@ -23,6 +23,8 @@ const FOREIGN: &[(&str, &str)] =
 pub(crate) struct Part {
     pub(crate) layer: Ancestor,
     pub(crate) pin: PinnedDir,
+    /// The driver's home.
+    root: PathBuf,
     diffs: Vec<Diff>,
 }
 
@@ -38,7 +40,7 @@ impl Part {
     /// Pins the layer `id`. Fails by name when the layer is one that this driver doesn't read.
     pub(crate) fn open(homes: &Homes<Home>, id: &LayerId, home: driver::Home) -> Result<Arc<Self>> {
         let place = homes.of(home)?;
-        let pin = PinnedDir::open_in(home, place.layer(id))?;
+        let pin = PinnedDir::open_in(home, place.root(), place.layer(id))?;
         if !home.is_writable() {
             place.check_native()?;
         }
@@ -57,7 +59,7 @@ impl Part {
         if diffs.is_empty() {
             return Err(Error::new(Kind::NotFound, "read layer").at(pin.path().join("diff")).detail("it is missing"));
         }
-        Ok(Arc::new(Part { layer: Ancestor { id: id.clone(), home }, pin, diffs }))
+        Ok(Arc::new(Part { layer: Ancestor { id: id.clone(), home }, pin, root: place.root().to_path_buf(), diffs }))
     }
 
     /// The identity of the layer's `diff`.
@@ -72,12 +74,12 @@ impl Part {
 
     /// Pins the layer's changes too: they can be replaced while nothing stands on them.
     pub(crate) fn pin_changes(&self) -> Result<PinnedDir> {
-        PinnedDir::open_in(self.layer.home, self.pin.path().join("diff"))
+        PinnedDir::open_in(self.layer.home, &self.root, self.pin.path().join("diff"))
     }
 
     /// Another hold on the layer's directory, to outlive this.
     pub(crate) fn pin_again(&self) -> Result<PinnedDir> {
-        PinnedDir::open_in(self.layer.home, self.pin.path())
+        PinnedDir::open_in(self.layer.home, &self.root, self.pin.path())
     }
 
     /// The directories to stack, the topmost first.

@@ -38,7 +38,8 @@ impl StagedTree {
         let origin = match &plan.start {
             Start::OnParent(None) => None,
             Start::OnParent(Some(layer)) | Start::Replacing { layer, .. } => {
-                Some(PinnedDir::open_in(layer.home, homes.of(layer.home)?.layer(&layer.id))?)
+                let home = homes.of(layer.home)?;
+                Some(PinnedDir::open_in(layer.home, home.root(), home.layer(&layer.id))?)
             }
         };
         let is_base = origin.is_none();

@@ -10,7 +10,8 @@ use crate::home::Home;
 
 /// A read-only sight of the layer's tree.
 pub(crate) fn view(homes: &Homes<Home>, layer: &LayerRef, features: Features) -> Result<View> {
-    let pin = Arc::new(PinnedDir::open_in(layer.home, homes.of(layer.home)?.layer(&layer.id))?);
+    let home = homes.of(layer.home)?;
+    let pin = Arc::new(PinnedDir::open_in(layer.home, home.root(), home.layer(&layer.id))?);
     let root = read_only_clone(pin.path(), Some(pin.id()), features)?;
     Ok(View::new(root, vec![Box::new(pin)]))
 }

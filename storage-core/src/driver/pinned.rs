@@ -9,6 +9,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::{Home, Pin};
 use crate::error::{Error, Kind, OsContext, Result};
+use crate::fs::beneath::in_store;
 use crate::fs::{FileId, tempdir};
 
 /// A layer's directory, open, with the shared hold that keeps sweepers of ours away.
@@ -24,20 +25,28 @@ impl PinnedDir {
     ///
     /// * Fails with [`Kind::NotFound`] when nothing stands there.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
-        let pinned = Self::open_with(path.into(), 0)?;
+        let pinned = Self::open_readable(path.into())?;
         // Only who reclaims trash holds it exclusively: then the directory has just been taken away.
         tempdir::hold_for_view(&pinned.dir, &pinned.path).map_err(|_| pinned.changed())?;
         pinned.check()?;
         Ok(pinned)
     }
 
-    /// Pins the directory at `path` in `home`. In an additional store nothing is locked, and nothing needs to be readable.
-    pub fn open_in(home: Home, path: impl Into<PathBuf>) -> Result<Self> {
-        if home.is_writable() { Self::open(path) } else { Self::open_with(path.into(), libc::O_PATH) }
+    /// Pins the directory at `path` in `home`, which the driver has at `root`. In an additional store nothing is locked,
+    /// nothing needs to be readable, and no link leads out of the store.
+    pub fn open_in(home: Home, root: &Path, path: impl Into<PathBuf>) -> Result<Self> {
+        if home.is_writable() {
+            return Self::open(path);
+        }
+        let path = path.into();
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let dir = in_store(root.parent().unwrap_or(root), &path, flags).map_err(explain_descriptors)?;
+        let id = FileId::of_fd(&dir, &path)?;
+        Ok(PinnedDir { path, id, dir: dir.into() })
     }
 
-    fn open_with(path: PathBuf, flags: i32) -> Result<Self> {
-        let flags = flags | libc::O_DIRECTORY | libc::O_NOFOLLOW;
+    fn open_readable(path: PathBuf) -> Result<Self> {
+        let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
         let opened = File::options().read(true).custom_flags(flags).open(&path).os("open(directory)", &path);
         let dir = opened.map_err(explain_descriptors)?;
         let id = FileId::of_fd(&dir, &path)?;

@@ -43,6 +43,25 @@ pub fn open_file(root: BorrowedFd<'_>, path: &Path, links: Links) -> Result<File
     open(root, path, flags, Mode::empty(), links).map(File::from)
 }
 
+/// Opens the file at `path` for reading, which no link may lead out of the directory `store`; a link at its end is refused.
+/// It never waits. For stores that somebody else writes.
+pub fn open_in_store(store: &Path, path: &Path) -> Result<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
+    in_store(store, path, flags).map(File::from)
+}
+
+/// As [`open_in_store`], with `flags`.
+pub fn in_store(store: &Path, path: &Path, flags: OFlags) -> Result<OwnedFd> {
+    let base = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open(store, base, Mode::empty()).map_err(|errno| Error::os("open", store, errno))?;
+    let inner = path.strip_prefix(store).map_err(|_| Error::new(Kind::Escape, "open in store").at(path))?;
+    let opened = open(root.as_fd(), inner, flags, Mode::empty(), Links::Beneath);
+    opened.map_err(|error| match error.kind() {
+        Kind::Escape => error.at(path).detail("a link there would lead out of the store, or stands for a file"),
+        _ => error.at(path),
+    })
+}
+
 /// [`open`] with the bare error number, for callers that decide by it. `ELOOP` means a refused link, `EXDEV` an escape.
 pub(crate) fn try_open(
     root: BorrowedFd<'_>,

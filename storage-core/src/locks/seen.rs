@@ -6,6 +6,7 @@
 //! nothing; that is noticed at the path, which is looked at when the last such look is a millisecond old.
 
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -73,12 +74,15 @@ impl SeenFile {
 
     /// Whether this is the version at `path`, judged by opening it anew: what a network filesystem promises to be fresh.
     pub(super) fn is_reopened_at(&self, path: &Path) -> Result<bool> {
-        match File::open(path) {
+        // Neither a link in its place is followed, nor does a fifo there make anybody wait.
+        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        match File::options().read(true).custom_flags(flags).open(path) {
             Ok(file) => {
                 let stat = nix::sys::stat::fstat(&file).os("fstat", path)?;
                 Ok(FileId::of_stat(&stat) == self.id && Stamp::of(&stat) == self.stamp)
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) if error.raw_os_error() == Some(libc::ELOOP) => Ok(false),
             Err(error) => Err(error).os("open", path),
         }
     }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use super::seen::SeenFile;
 use crate::error::{Error, Kind, OsContext, Result};
 use crate::fs::FileId;
+use crate::fs::beneath::open_in_store;
 use crate::lockfile::{Hold, LastWrite, LockFile, Mode, Wait};
 
 /// Whether a replaced file is flushed before it takes its place.
@@ -60,15 +61,27 @@ pub enum Sight {
     Delayed,
 }
 
+impl Sight {
+    /// That of files which stand in two places.
+    #[must_use]
+    pub fn or(self, other: Sight) -> Sight {
+        if self == Sight::Prompt { other } else { self }
+    }
+}
+
 /// The real world.
 #[derive(Clone, Debug, Default)]
 pub struct Kernel {
     reserve: Option<PathBuf>,
     sight: Sight,
+    /// The store that somebody else writes, out of which nothing is read.
+    stranger: Option<PathBuf>,
 }
 
 /// The name of the file whose blocks are kept for a save on a full disk.
 pub(crate) const RESERVE_NAME: &str = "lamina-reserve";
+/// The largest file of records that is read of another's store: those of some hundred thousand layers.
+const MOST_OF_STRANGER: u64 = 128 << 20;
 /// How much is kept: the records of some thousand layers.
 const RESERVE_BYTES: u64 = 1 << 20;
 
@@ -81,7 +94,12 @@ impl Kernel {
     /// Keeps room in `directory` for a save on a full disk: a file of blocks that becomes the new version when no
     /// other can be written. See `docs/on-disk.md`.
     pub fn with_reserve_in(directory: &Path) -> Self {
-        Kernel { reserve: Some(directory.join(RESERVE_NAME)), sight: Sight::default() }
+        Kernel { reserve: Some(directory.join(RESERVE_NAME)), ..Kernel::default() }
+    }
+
+    /// Reads below `store`, where somebody else writes who isn't trusted: nothing outside it, and no file without bounds.
+    pub fn of_stranger(store: &Path) -> Self {
+        Kernel { stranger: Some(store.to_path_buf()), ..Kernel::default() }
     }
 
     /// Looks at files as `sight` says.
@@ -101,6 +119,15 @@ impl Kernel {
         if filled.is_err() {
             let _ = std::fs::remove_file(path);
         }
+    }
+
+    /// Opens a file for reading, which never waits.
+    fn open(&self, path: &Path) -> Result<File> {
+        if let Some(store) = &self.stranger {
+            return open_in_store(store, path);
+        }
+        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        File::options().read(true).custom_flags(flags).open(path).os("open", path)
     }
 
     fn write_new(path: &Path, bytes: &[u8], flush: Flush) -> Result<SeenFile> {
@@ -165,13 +192,23 @@ impl World for Kernel {
     }
 
     fn read(&self, path: &Path) -> Result<Option<(Vec<u8>, SeenFile)>> {
-        let mut file = match File::options().read(true).custom_flags(libc::O_NOFOLLOW).open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::os("open", path, error)),
+        let file = match self.open(path) {
+            Err(error) if error.kind() == Kind::NotFound => return Ok(None),
+            opened => opened?,
         };
+        let metadata = file.metadata().os("fstat", path)?;
+        let refused = |why: String| Err(Error::new(Kind::NotSupported, "read records").at(path).detail(why));
+        if !metadata.is_file() {
+            return refused("it is no regular file".to_owned());
+        }
+        let most = if self.stranger.is_some() { MOST_OF_STRANGER } else { u64::MAX };
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).os("read", path)?;
+        if metadata.len() < most {
+            (&file).take(most).read_to_end(&mut bytes).os("read", path)?;
+        }
+        if metadata.len() >= most || bytes.len() as u64 == most {
+            return refused(format!("it is larger than the {most} bytes that are read of an additional store's"));
+        }
         Ok(Some((bytes, SeenFile::of(file, path)?)))
     }
 

@@ -44,12 +44,15 @@ impl Store {
     /// Opens the data `name` of `item`, of whichever store it is. Fails with [`Kind::NotFound`] when there is none.
     pub(super) fn open_item_data(&self, number: StoreNumber, item: &Item, name: &str) -> Result<File> {
         let path = self.data_home(number, item)?.join(file_name(name)?);
-        let opened = if has(item, name) {
-            File::options().read(true).custom_flags(libc::O_NOFOLLOW).open(&path)
-        } else {
-            Err(std::io::Error::from_raw_os_error(libc::ENOENT))
+        let additional = number.checked_sub(1).and_then(|number| self.additional.get(number));
+        let opened = match additional {
+            _ if !has(item, name) => {
+                Err(Error::os("open data", &path, std::io::Error::from_raw_os_error(libc::ENOENT)))
+            }
+            Some(store) => store.open_data(&path),
+            None => File::options().read(true).custom_flags(libc::O_NOFOLLOW).open(&path).os("open data", &path),
         };
-        opened.os("open data", &path).map_err(|error| lacks(error, item, name))
+        opened.map_err(|error| if error.kind() == Kind::NotFound { lacks(error, item, name) } else { error })
     }
 
     /// The data `name` of what is called `wanted`. Takes no lock.

@@ -396,10 +396,14 @@ impl Store {
     }
 
     fn no_parent(&self, wanted: &str) -> Error {
-        Error::new(Kind::ParentUnknown, "create layer")
+        let unknown = Error::new(Kind::ParentUnknown, "create layer")
             .at(&self.places.graph_root)
             .detail(format!("no layer is called {wanted:?}"))
-            .remedy("`lamina layers` lists the layers")
+            .remedy("`lamina layers` lists the layers");
+        match self.sight() {
+            Ok(sight) => sight.or_unread(unknown),
+            Err(_) => unknown,
+        }
     }
 }
 

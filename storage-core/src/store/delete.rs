@@ -23,7 +23,9 @@ impl Store {
         let mut rubbish = Rubbish::of(self).watched_by(task);
         let (_graph, mut key) = self.graph.read(key, &self.wait)?;
         let (mut guard, mut key) = self.write_layers(&mut key, &mut rubbish)?;
-        let layer = guard.table().resolve(wanted, "delete layer")?.clone();
+        let layer =
+            guard.table().resolve(wanted, "delete layer").map_err(|unknown| self.or_read_only(unknown, wanted))?;
+        let layer = layer.clone();
         let children: Vec<_> = guard.table().children(&layer.id).map(|child| child.id.clone()).collect();
         if !children.is_empty() {
             return Err(Error::new(Kind::LayerHasChildren, "delete layer")
@@ -37,6 +39,16 @@ impl Store {
                 .remedy("try again when that is done"));
         }
         self.delete_known(&mut guard, &mut key, &[layer], &mut rubbish)
+    }
+
+    /// What keeps the layer called `wanted`, which this store hasn't, from being deleted.
+    fn or_read_only(&self, unknown: Error, wanted: &str) -> Error {
+        if !self.sight().is_ok_and(|sight| sight.layer(wanted, "delete layer").is_ok()) {
+            return unknown;
+        }
+        Error::new(Kind::ReadOnlyStore, "delete layer")
+            .detail(format!("layer {wanted:?} is in an additional store"))
+            .remedy("delete it where it was made")
     }
 
     pub(super) fn delete_known(

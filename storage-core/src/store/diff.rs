@@ -142,14 +142,17 @@ impl Store {
     }
 
     pub(super) fn open_tar_split(&self, number: StoreNumber, id: &str) -> Result<Option<File>> {
-        let path = match number.checked_sub(1).and_then(|number| self.additional.get(number)) {
-            Some(other) => other.places().layers().join(format!("{id}.tar-split.gz")),
-            None => self.tar_split_path(id),
+        let opened = match number.checked_sub(1).and_then(|number| self.additional.get(number)) {
+            Some(other) => other.open(&other.places().layers().join(format!("{id}.tar-split.gz"))),
+            None => {
+                let path = self.tar_split_path(id);
+                File::open(&path).os("open", &path)
+            }
         };
-        match File::open(&path) {
+        match opened {
             Ok(file) => Ok(Some(file)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).os("open", &path),
+            Err(error) if error.kind() == Kind::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
     }
 }

@@ -77,7 +77,7 @@ pub use lease::Lease;
 pub use mapping::{AutoIds, AutoMapping, Mapping};
 pub use mounting::Release;
 pub use open::Store;
-pub use options::{Durability, StoreOptions};
+pub use options::{Durability, StoreOptions, VolatileMounts};
 pub use properties::NameChange;
 pub use records::json::time as reference_time;
 pub use records::{Damaged, Location, NameScope, Record, RecordTable};

@@ -11,7 +11,7 @@ use super::containers::ContainerTable;
 use super::images::ImageTable;
 use super::layers::{Layer, LayerTable};
 use super::mounts::MountTable;
-use super::options::{Durability, StoreOptions};
+use super::options::{Durability, StoreOptions, VolatileMounts};
 use super::places::Places;
 use super::records::Location;
 use crate::driver::{Gate, Registry, Request, Roots};
@@ -28,6 +28,7 @@ pub struct Store {
     pub(super) places: Places,
     driver_options: Vec<String>,
     pub(super) durability: Durability,
+    pub(super) volatile: VolatileMounts,
     pub(super) wait: Wait,
     pub(super) gate: Gate,
     pub(super) graph: Guarded<Graph, NoRecords, Kernel>,
@@ -69,9 +70,12 @@ impl Store {
             options.additional_stores.iter().map(|root| absolute(root, "additional store")).collect::<Result<_>>()?;
         let roots = Roots { graph: graph_root.clone(), run: run_root.clone(), image: image_store.clone(), additional };
         let descriptor = registry.settle(&roots, options.driver.as_deref(), &options.driver_options)?;
-        let roots = roots.with_options(descriptor.name, &options.driver_options)?;
+        let mut roots = roots.with_options(descriptor.name, &options.driver_options)?;
+        // What the store has itself would only be listed twice.
+        roots.additional.retain(|root| *root != graph_root && Some(root) != image_store.as_ref());
         let request = Request::new(&roots, descriptor.name, &options.driver_options)?;
-        let additional = roots.additional.iter().map(|root| Additional::new(root, descriptor.name)).collect();
+        let additional: Vec<_> = roots.additional.iter().map(|root| Additional::new(root, descriptor.name)).collect();
+        additional.iter().try_for_each(Additional::check)?;
         [Some(&graph_root), Some(&run_root), image_store.as_ref()]
             .into_iter()
             .flatten()
@@ -79,6 +83,7 @@ impl Store {
         let store = StoreId::fresh();
         let sight = |root: &Path| if is_remote(root) { Sight::Delayed } else { Sight::Prompt };
         let (lasting, running) = (sight(&graph_root), sight(&run_root));
+        let images = image_store.as_deref().map_or(lasting, |root| lasting.or(sight(root)));
         let level = Levels { store, wait: &options.wait };
         let graph = level.of(Kernel::new(), &[graph_root.join("storage.lock")], Vec::new());
         let has_homes = request.home.is_dir() && request.image_home.as_ref().is_none_or(|home| home.is_dir());
@@ -93,21 +98,24 @@ impl Store {
         Ok(Store {
             gate: Gate::new(store, driver),
             graph,
-            layers: level.layers(&places, lasting),
+            layers: level.layers(&places, images.or(running)),
             mounts: level.mounts(&places, running),
             images: level.of(
-                Kernel::with_reserve_in(&places.images(Location::Stable)).seeing(lasting),
+                Kernel::with_reserve_in(&places.images(Location::Stable)).seeing(images),
                 &places.image_locks(),
                 record_files(places.image_files()),
             ),
             containers: level.of(
-                Kernel::with_reserve_in(&places.container_records()).seeing(lasting),
+                Kernel::with_reserve_in(&places.container_records()).seeing(lasting.or(running)),
                 &[places.container_records().join("containers.lock")],
                 record_files(places.container_files()),
             ),
-            other_containers: Watched::new(Kernel::new(), record_files(places.other_container_files())),
+            other_containers: Watched::new(
+                Kernel::new().seeing(lasting.or(running)),
+                record_files(places.other_container_files()),
+            ),
             other_layers: Watched::new(
-                Kernel::new(),
+                Kernel::new().seeing(lasting.or(running)),
                 record_files(vec![PathBuf::new(), places.other_volatile_layers()]),
             ),
             additional,
@@ -115,6 +123,7 @@ impl Store {
             auto_ids: options.auto_ids.clone(),
             driver_options: options.driver_options.clone(),
             durability: options.durability,
+            volatile: options.volatile,
             wait: options.wait.clone(),
             places,
         })

@@ -18,6 +18,16 @@ pub enum Durability {
     Strict,
 }
 
+/// Whether a container that may lose what is written in it is mounted so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum VolatileMounts {
+    /// It is: nothing is flushed when it is unmounted.
+    #[default]
+    Allowed,
+    /// Every mount flushes, whatever a record or a caller says (`disable-volatile`).
+    Disabled,
+}
+
 /// Where a store is and how it is to be used.
 #[derive(Clone, Debug, Default)]
 pub struct StoreOptions {
@@ -39,6 +49,8 @@ pub struct StoreOptions {
     pub auto_ids: AutoIds,
     /// What survives a loss of power.
     pub durability: Durability,
+    /// Whether volatile containers are mounted so.
+    pub volatile: VolatileMounts,
     /// How long to wait for locks.
     pub wait: Wait,
 }

@@ -115,6 +115,21 @@ impl Places {
         CONTAINER_FILES.iter().map(|name| self.container_records().join(name)).collect()
     }
 
+    /// Which file the record of a new container goes to, and that of its layer.
+    pub(super) fn containers_go_to(&self) -> Location {
+        if self.transient { Location::Volatile } else { Location::Stable }
+    }
+
+    /// The same of a volatile container.
+    ///
+    /// Older versions of the reference (that of podman 4.3 is one) don't know the volatile files: they would delete the layers
+    /// below such a container. So these files are used where a version that knows them has made them; elsewhere the
+    /// record's flag alone says that the container is volatile, as with those versions.
+    pub(super) fn volatile_containers_go_to(&self) -> Location {
+        let known = self.container_files().get(Location::Volatile as usize).is_some_and(|file| file.exists());
+        if known { Location::Volatile } else { self.containers_go_to() }
+    }
+
     /// Where the records of containers of the other sort are: of a transient store, when this is none, and the reverse.
     pub(super) fn other_container_files(&self) -> Vec<PathBuf> {
         let home = if self.transient { self.containers() } else { self.run_containers() };

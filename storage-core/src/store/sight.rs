@@ -24,11 +24,26 @@ pub struct Sight {
     pub images: Vec<Arc<ImageTable>>,
     /// Containers: only the store itself has any.
     pub containers: Arc<ContainerTable>,
+    /// What of additional stores can't be read and therefore counts as empty, with the reasons.
+    pub unread: Vec<String>,
 }
 
 /// Looks through several tables in order.
 fn find<'t, R: Record>(tables: &'t [Arc<RecordTable<R>>], wanted: &str) -> Option<(StoreNumber, &'t Arc<R>)> {
     tables.iter().enumerate().find_map(|(number, table)| table.find(wanted).map(|record| (number, record)))
+}
+
+/// A table of an additional store. One that can't be read is as good as empty; why goes to `unread`.
+fn or_empty<R: Record>(table: Result<Arc<RecordTable<R>>>, unread: &mut Vec<String>) -> Arc<RecordTable<R>> {
+    let table = table.unwrap_or_else(|error| {
+        unread.push(format!("an additional store can't be read: {error}"));
+        Arc::default()
+    });
+    if let Some(first) = table.damaged().first() {
+        let (count, why) = (table.damaged().len(), &first.why);
+        unread.push(format!("{count} of the {} of an additional store can't be understood: {why}", R::MANY));
+    }
+    table
 }
 
 /// The record with this id, in whichever table it stands.
@@ -52,12 +67,17 @@ pub(super) fn resolve<'t, R: Record>(
 impl Sight {
     /// The layer called `wanted` and the store that has it. Fails with [`Kind::LayerUnknown`].
     pub fn layer(&self, wanted: &str, operation: &'static str) -> Result<(StoreNumber, &Arc<Layer>)> {
-        resolve(&self.layers, wanted, operation)
+        resolve(&self.layers, wanted, operation).map_err(|error| self.or_unread(error))
     }
 
     /// The image called `wanted` and the store that has it. Fails with [`Kind::ImageUnknown`].
     pub fn image(&self, wanted: &str, operation: &'static str) -> Result<(StoreNumber, &Arc<Image>)> {
-        resolve(&self.images, wanted, operation)
+        resolve(&self.images, wanted, operation).map_err(|error| self.or_unread(error))
+    }
+
+    /// Says in `error`, that something wasn't found, where it might stand.
+    pub(super) fn or_unread(&self, error: Error) -> Error {
+        if self.unread.is_empty() { error } else { error.detail(self.unread.join("; ")) }
     }
 
     /// The container called `wanted`, or whose layer that is. Fails with [`Kind::ContainerUnknown`].
@@ -80,9 +100,10 @@ impl Sight {
                 return Ok(found);
             }
         }
-        Err(Error::new(Kind::NotAnId, operation)
+        let unknown = Error::new(Kind::NotAnId, operation)
             .detail(format!("no layer, image or container is called {wanted:?}"))
-            .remedy("`lamina layers`, `lamina images` and `lamina containers` list them"))
+            .remedy("`lamina layers`, `lamina images` and `lamina containers` list them");
+        Err(self.or_unread(unknown))
     }
 
     fn is_exact(&self, kind: ItemKind, wanted: &str) -> bool {
@@ -137,6 +158,7 @@ impl Store {
             layers: vec![self.layers()?],
             images: vec![self.images.snapshot()?],
             containers: self.containers.snapshot()?,
+            unread: Vec::new(),
         };
         self.add_additional(&mut sight);
         Ok(sight)
@@ -152,6 +174,7 @@ impl Store {
             layers: vec![Arc::clone(layers.table())],
             images: vec![Arc::clone(images.table())],
             containers: Arc::clone(containers.table()),
+            unread: Vec::new(),
         };
         self.add_additional(&mut sight);
         Ok(sight)
@@ -159,8 +182,8 @@ impl Store {
 
     fn add_additional(&self, sight: &mut Sight) {
         for store in &self.additional {
-            sight.layers.push(store.layers().unwrap_or_default());
-            sight.images.push(store.images().unwrap_or_default());
+            sight.layers.push(or_empty(store.layers(), &mut sight.unread));
+            sight.images.push(or_empty(store.images(), &mut sight.unread));
         }
     }
 

@@ -89,8 +89,13 @@ fn a_container_without_its_layer_can_be_deleted() {
 }
 
 #[test]
-fn volatile_containers_have_a_file_of_their_own() {
+fn volatile_containers_have_a_file_of_their_own_where_one_was_made() {
     let mut bench = Bench::new();
+    let early = NewContainer { id: Some(id("early")), volatile: true, ..NewContainer::default() };
+    bench.store.create_container(&mut bench.key, &early, &quiet()).expect("container");
+    let records = std::fs::read_to_string(bench.graph("vfs-containers/containers.json")).expect("records");
+    assert!(records.contains("early"), "a version that doesn't know the file would not see it");
+    std::fs::write(bench.graph("vfs-containers/volatile-containers.json"), "[]").expect("a newer version's file");
     let new = NewContainer { id: Some(id("quick")), volatile: true, ..NewContainer::default() };
     bench.store.create_container(&mut bench.key, &new, &quiet()).expect("container");
     let text = |path: &str| std::fs::read_to_string(bench.graph(path)).unwrap_or_default();

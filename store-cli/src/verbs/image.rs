@@ -30,7 +30,7 @@ pub(crate) const CREATE_FLAGS: &[Flag] = &[
 
 pub(crate) fn images(context: &mut Context) -> Outcome {
     let (store, _key) = engine::open(context)?;
-    let sight = store.sight()?;
+    let sight = engine::sight(&store)?;
     let images = all(&sight);
     if context.json() && images.is_empty() {
         // The reference encodes a list that was never made.
@@ -43,7 +43,7 @@ pub(crate) fn images_by_digest(context: &mut Context) -> Outcome {
     let digest = context.args[0].clone();
     check_digest(&digest)?;
     let (store, _key) = engine::open(context)?;
-    let sight = store.sight()?;
+    let sight = engine::sight(&store)?;
     let images: Vec<&Image> =
         all(&sight).into_iter().filter(|image| image.digests().contains(&digest.as_str())).collect();
     list(context, &images)

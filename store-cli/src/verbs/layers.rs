@@ -15,7 +15,7 @@ pub(crate) const FLAGS: &[Flag] =
 
 pub(crate) fn layers(context: &mut Context) -> Outcome {
     let (store, _key) = engine::open(context)?;
-    let sight = store.sight()?;
+    let sight = engine::sight(&store)?;
     let layers: Vec<&Layer> = sight.layers.iter().flat_map(|table| table.iter()).map(|layer| &**layer).collect();
     if context.json() {
         // The reference encodes a list that was never made: `null` when there is no layer.

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use integration::case::Case;
 
+mod additional;
 mod bad_input;
 mod both_at_once;
 mod chain;
@@ -14,6 +15,7 @@ mod containers;
 mod engines;
 mod full_disk;
 mod hammer;
+mod hostile_store;
 mod house;
 mod id_maps;
 mod id_maps_auto;
@@ -42,6 +44,8 @@ const CASES: &[&[Case]] = &[
     engines::CASES,
     loaded::CASES,
     records::CASES,
+    additional::CASES,
+    hostile_store::CASES,
     both_at_once::CASES,
     stall::CASES,
     meanwhile::CASES,

@@ -18,6 +18,7 @@ pub mod scratch;
 pub mod store;
 pub mod trace;
 pub mod tree;
+pub mod user;
 
 pub use case::{Case, Outcome, Skip};
 pub use engines::Engines;

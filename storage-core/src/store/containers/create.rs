@@ -112,6 +112,8 @@ impl Store {
             Some(wanted) => {
                 let sight = self.sight()?;
                 let (number, image) = sight.image(wanted, "create container")?;
+                // Another's store may call an image what no image here could be called.
+                LayerId::from_store(&image.id)?;
                 Some((number, Arc::clone(image)))
             }
         };
@@ -143,7 +145,8 @@ impl Store {
         task: &Task,
     ) -> Result<Arc<Container>> {
         let id = new.id.clone().map_or_else(LayerId::random, Ok)?;
-        let location = if new.volatile || self.places.transient { Location::Volatile } else { Location::Stable };
+        let location =
+            if new.volatile { self.places.volatile_containers_go_to() } else { self.places.containers_go_to() };
         let image = ground.source.as_ref().map(|(_, image)| image.id.clone()).unwrap_or_default();
         let mut container = new.record(&id, &image, location);
         container.uid_map.clone_from(&ground.maps.uids);

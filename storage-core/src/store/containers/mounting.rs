@@ -7,8 +7,8 @@ use crate::driver::MountOptions;
 use crate::error::Result;
 use crate::idmap::{Maps, Namespace};
 use crate::locks::ThreadKey;
-use crate::store::Store;
 use crate::store::mapping::no_shifting;
+use crate::store::{Store, VolatileMounts};
 
 impl Store {
     /// Mounts the container called `wanted` and counts it. What `options` leave open, its record says: options, label,
@@ -16,6 +16,10 @@ impl Store {
     pub fn mount_container(&self, key: &mut ThreadKey, wanted: &str, options: &MountOptions) -> Result<PathBuf> {
         let container = self.containers.snapshot()?.resolve(wanted, "mount container")?.clone();
         let mut options = completed(&container, options);
+        if self.volatile == VolatileMounts::Disabled {
+            options.volatile = false;
+            options.options.retain(|option| option != "volatile");
+        }
         let maps = container.maps();
         if !maps.is_identity() {
             options.namespace = self.namespace_for(&container, &maps)?;

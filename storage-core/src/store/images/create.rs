@@ -12,6 +12,7 @@ use crate::error::{Error, Kind, OsContext, Result};
 use crate::fs::{TempDir, TempDirs};
 use crate::ids::{LayerId, check_digest};
 use crate::locks::{Kernel, ThreadKey, World};
+use crate::store::additional::MOST_DATA;
 use crate::store::big_data::{USERDATA, file_name};
 use crate::store::create::{check_name, unique};
 use crate::store::kept::Kept;
@@ -205,7 +206,11 @@ impl Store {
         wanted
             .map(|name| {
                 let mut bytes = Vec::new();
-                self.open_item_data(number, &item, name)?.read_to_end(&mut bytes).os("read", name)?;
+                self.open_item_data(number, &item, name)?.take(MOST_DATA).read_to_end(&mut bytes).os("read", name)?;
+                if bytes.len() as u64 == MOST_DATA {
+                    return Err(Error::new(Kind::NotSupported, "pull up image")
+                        .detail(format!("the data {name:?} of image {} is too large to be an image's", image.id)));
+                }
                 Ok(NewData { name: name.clone(), bytes })
             })
             .collect()
