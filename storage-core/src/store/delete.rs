@@ -1,12 +1,13 @@
 //! Deleting layers: the record first, then the parts into trash, then, without a lock, the trash.
 
-use super::Store;
 use super::intent::Intent;
+use super::kept::Kept;
 use super::layers::Layer;
 use super::mounting::Others;
 use super::records::Edit;
 use super::recovery::LayersGuard;
 use super::rubbish::Rubbish;
+use super::{Image, Store};
 use crate::error::{Error, Kind, Result};
 use crate::ids::LayerId;
 use crate::locks::level::Layers;
@@ -38,7 +39,23 @@ impl Store {
                 .detail(format!("layer {} is leased by a process that is about to use it", layer.id))
                 .remedy("try again when that is done"));
         }
-        self.delete_known(&mut guard, &mut key, &[layer], &mut rubbish)
+        self.delete_known(&mut guard, &mut key, std::slice::from_ref(&layer), &mut rubbish)?;
+        self.forget_copy(&mut key, &layer.id, &mut rubbish)
+    }
+
+    /// Takes a layer that is gone out of the images whose top layer it was a copy of. The layers are held.
+    fn forget_copy(&self, key: &mut Key<'_, Layers>, id: &str, rubbish: &mut Rubbish<'_>) -> Result<()> {
+        let names = |image: &Image| image.mapped_layers.iter().any(|layer| layer == id);
+        if !self.images.snapshot()?.iter().any(|image| names(image)) {
+            return Ok(());
+        }
+        let (mut images, _key) = Image::write(self, key, rubbish)?;
+        let owners: Vec<_> = images.table().iter().filter(|image| names(image)).map(|image| image.id.clone()).collect();
+        let mut edit = Edit::of(images.table());
+        for owner in owners {
+            edit.update(&owner, |image| image.mapped_layers.retain(|layer| layer != id));
+        }
+        if edit.is_empty() { Ok(()) } else { self.save_edit(&mut images, edit) }
     }
 
     /// What keeps the layer called `wanted`, which this store hasn't, from being deleted.

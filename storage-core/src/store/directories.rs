@@ -9,11 +9,10 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use super::Store;
 use super::big_data::USERDATA;
-use super::kept::Kept;
 use super::records::Location;
 use super::rubbish::Rubbish;
+use super::{ItemKind, Store};
 use crate::error::{OsContext, Result};
 use crate::fs::TempDirs;
 use crate::ids::LayerId;
@@ -46,17 +45,23 @@ impl Store {
         user_directory(&self.places.run_containers(), &id)
     }
 
-    /// Takes away the data and the directories of something whose record is gone; its directories in the run root are below
-    /// `run_home`.
-    pub(super) fn discard_data<R: Kept>(&self, record: &R, run_home: &Path, rubbish: &mut Rubbish<'_>) -> Result<()> {
-        let Ok(id) = LayerId::from_store(record.id()) else { return Ok(()) };
-        let home = record.directory(self)?;
-        if home.symlink_metadata().is_ok() {
-            rubbish.add(Box::new(record.side_places(self).trash(&home)?));
-        }
-        let run = run_home.join(id.as_str());
-        if run.symlink_metadata().is_ok() {
-            rubbish.add(Box::new(TempDirs::new(run_home.join("tmp")).trash(&run)?));
+    /// Takes away the data and the directories of an image or a container whose record is gone.
+    pub(super) fn discard_data(&self, kind: ItemKind, id: &str, rubbish: &mut Rubbish<'_>) -> Result<()> {
+        let Ok(id) = LayerId::from_store(id) else { return Ok(()) };
+        let places = &self.places;
+        let homes = match kind {
+            ItemKind::Layer => return Ok(()),
+            // The engine's directory of an image stands in the graph root, wherever its data does.
+            ItemKind::Image => {
+                vec![places.images(Location::Stable), places.images(places.images_go_to()), places.run_images()]
+            }
+            ItemKind::Container => vec![places.containers(), places.run_containers()],
+        };
+        for home in homes {
+            let path = home.join(id.as_str());
+            if path.symlink_metadata().is_ok() {
+                rubbish.add(Box::new(TempDirs::new(home.join("tmp")).trash(&path)?));
+            }
         }
         Ok(())
     }

@@ -107,6 +107,7 @@ impl Store {
             std::fs::File::options().create_new(true).write(true).mode(0o600).open(&path).os("open", &path)?
         };
         let root = staged.root()?;
+        let to_flush = file.try_clone().os("dup", &path)?;
         let options = Ingest {
             tar_split: Some(Box::new(BufWriter::with_capacity(1 << 16, file))),
             maps: staged.maps().clone(),
@@ -117,6 +118,10 @@ impl Store {
         };
         let ingested = ingest(archive, root.as_fd(), options, task)
             .map_err(|error| error.remedy("check the archive with `tar tf`; the store is as before"))?;
+        // It may stand on another filesystem than the layer does.
+        if self.durability != Durability::None {
+            to_flush.sync_data().os("fdatasync", &path)?;
+        }
         Ok((tar_split, ingested))
     }
 }

@@ -95,7 +95,8 @@ impl Store {
             let path = home.join(random_name(b"0123456789", 12)?);
             let made = File::options().create_new(true).append(true).read(true).mode(0o600).open(&path);
             let mut file = made.os("open", &path)?;
-            fs2::FileExt::try_lock_exclusive(&file).os("flock", &path)?;
+            // Whoever looks at it just now lets go at once.
+            fs2::FileExt::lock_exclusive(&file).os("flock", &path)?;
             // Whoever looked between the two took it for a dead one's and removed it.
             if FileId::of_path(&path)? == Some(FileId::of_fd(&file, &path)?) {
                 writeln!(file, "{VERSION}").os("write", &path)?;
@@ -107,7 +108,7 @@ impl Store {
     /// The layers that living processes lease. The layers are held for writing.
     pub(super) fn leased_layers(&self) -> Result<HashSet<String>> {
         let mut leased = HashSet::new();
-        self.each_lease(|_, said, life| {
+        self.each_lease(|_, _, said, life| {
             if life == Life::Held {
                 leased.extend(said.kept);
                 leased.extend(said.made.into_iter().map(|(id, _)| id));
@@ -119,15 +120,15 @@ impl Store {
 
     /// Ends the leases that nobody holds: layers made under them that nobody uses go.
     pub(super) fn end_dead_leases(&self, guard: &mut LayersGuard<'_>, rubbish: &mut Rubbish<'_>) -> Result<()> {
-        // Gathered first: while one is looked at it is held.
+        // Gathered first, and held until it is removed: who begins one meanwhile waits, and then finds it gone.
         let mut dead = Vec::new();
-        self.each_lease(|path, said, life| {
+        self.each_lease(|path, file, said, life| {
             if life == Life::Dead {
-                dead.push((path.to_path_buf(), said));
+                dead.push((path.to_path_buf(), file, said));
             }
             Ok(())
         })?;
-        for (path, said) in dead {
+        for (path, _held, said) in dead {
             let made = said.still_there(guard.table());
             // While it can't be told who uses them the layers stay, and the lease.
             match self.unneeded(guard.table(), &made, false) {
@@ -145,7 +146,7 @@ impl Store {
         Ok(())
     }
 
-    fn each_lease(&self, mut each: impl FnMut(&Path, Said, Life) -> Result<()>) -> Result<()> {
+    fn each_lease(&self, mut each: impl FnMut(&Path, File, Said, Life) -> Result<()>) -> Result<()> {
         let home = self.leases_home();
         let entries = match std::fs::read_dir(&home) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -158,7 +159,7 @@ impl Store {
             let life = if fs2::FileExt::try_lock_exclusive(&file).is_ok() { Life::Dead } else { Life::Held };
             let mut text = String::new();
             file.read_to_string(&mut text).os("read", &path)?;
-            each(&path, Said::parse(&text), life)?;
+            each(&path, file, Said::parse(&text), life)?;
         }
         Ok(())
     }

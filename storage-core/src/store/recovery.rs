@@ -3,11 +3,11 @@
 //! Only holders of the exclusive lock come here (readers never repair). What died half-way is known from the intent, from
 //! records marked incomplete (the reference's way), or from a name that two layers have.
 
-use super::Store;
 use super::intent::Intent;
 use super::layers::{Layer, LayerTable};
 use super::records::Edit;
 use super::rubbish::Rubbish;
+use super::{ItemKind, Store};
 use crate::driver::Home;
 use crate::error::{Kind, Result};
 use crate::ids::LayerId;
@@ -53,9 +53,8 @@ impl Store {
 
     /// Every file that only holders of the exclusive lock replace: what a dead one left half-written is nobody's.
     fn replaced_files(&self) -> impl Iterator<Item = std::path::PathBuf> {
-        let (home, run_home) = (self.layers_home(), self.run_home());
-        let records = super::layers::FILES.map(|name| home.join(name));
-        records.into_iter().chain([self.intent_path(), self.mounting_path(), run_home.join("mountpoints.json")])
+        let counts = self.run_home().join("mountpoints.json");
+        self.places.layer_files().into_iter().chain([self.intent_path(), self.mounting_path(), counts])
     }
 
     fn finish(&self, guard: &mut LayersGuard<'_>, intent: &Intent, rubbish: &mut Rubbish<'_>) -> Result<()> {
@@ -64,20 +63,21 @@ impl Store {
             Intent::Create { id } => self.discard_or_keep_in_mind(guard, std::slice::from_ref(id), rubbish),
             Intent::Delete { ids } => self.discard_or_keep_in_mind(guard, ids, rubbish),
             Intent::DeleteWith { owner, id, layers } => {
-                // While it can't be told who uses them the layers stay; `check` names those that nobody does.
-                match self.is_there(*owner, id).and_then(|there| self.unneeded(guard.table(), layers, there)) {
-                    Ok(going) => self.forget_left(guard, &going, layers, rubbish),
-                    Err(error) if error.kind() == Kind::LockMisuse => Err(error),
-                    Err(_) => Ok(()),
+                let there = self.is_there(*owner, id);
+                if matches!(there, Ok(false)) {
+                    self.discard_data(*owner, id, rubbish)?;
                 }
+                let going = there.and_then(|there| self.unneeded(guard.table(), layers, there));
+                self.forget_unneeded(guard, going, layers, rubbish)
             }
-            Intent::CreateFor { layer, .. } => {
-                let layers = std::slice::from_ref(layer);
-                match self.unneeded(guard.table(), layers, false) {
-                    Ok(going) => self.forget_left(guard, &going, layers, rubbish),
-                    Err(error) if error.kind() == Kind::LockMisuse => Err(error),
-                    Err(_) => Ok(()),
+            Intent::CreateFor { owner, id, layer } => {
+                // Of an image the record was there before, and stays.
+                if *owner == ItemKind::Container && matches!(self.is_there(*owner, id), Ok(false)) {
+                    self.discard_data(*owner, id, rubbish)?;
                 }
+                let layers = std::slice::from_ref(layer);
+                let going = self.unneeded(guard.table(), layers, false);
+                self.forget_unneeded(guard, going, layers, rubbish)
             }
             Intent::Replace { id, identity, record } => {
                 let layer_id = LayerId::from_store(id)?;
@@ -97,6 +97,22 @@ impl Store {
                     _ => guard.world().unlink(&next),
                 }
             }
+        }
+    }
+
+    /// As [`Store::forget_left`]. While it can't be told who uses them, the layers that have a record stay; `check` names those
+    /// that nobody uses.
+    fn forget_unneeded(
+        &self,
+        guard: &mut LayersGuard<'_>,
+        going: Result<Vec<String>>,
+        layers: &[String],
+        rubbish: &mut Rubbish<'_>,
+    ) -> Result<()> {
+        match going {
+            Ok(going) => self.forget_left(guard, &going, layers, rubbish),
+            Err(error) if error.kind() == Kind::LockMisuse => Err(error),
+            Err(_) => self.discard_or_keep_in_mind(guard, layers, rubbish),
         }
     }
 

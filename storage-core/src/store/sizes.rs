@@ -21,6 +21,10 @@ impl Store {
         let mut size = 0;
         for top in image.top_layers() {
             let mut next = Some(top.to_owned()).filter(|layer| !layer.is_empty());
+            if top != image.layer && sight.layer_by_id(top).is_none() {
+                // A copy that was deleted without a word in the image.
+                continue;
+            }
             while let Some(id) = next.filter(|id| counted.insert(id.clone())) {
                 let layer = sight.layer(&id, "size image")?.1;
                 size += match u64::try_from(layer.diff_size) {

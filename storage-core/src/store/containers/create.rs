@@ -183,15 +183,21 @@ impl Store {
         let saved = (|| {
             let (mut guard, _key) = Container::write(self, &mut key, &mut rubbish)?;
             check_free(guard.table(), &container)?;
+            let home = container.directory(self)?;
             if let Some(staged) = &staged {
-                staged.put(&container.directory(self)?, &side, &mut rubbish)?;
+                staged.put(&home, &side, &mut rubbish)?;
             }
             let mut edit = Edit::of(guard.table());
             edit.push(container.clone());
             let saved = self.save_edit(&mut guard, edit);
             match guard.table().get(&container.id) {
                 Some(made) => Ok((Arc::clone(made), saved)),
-                None => saved.and_then(|()| Err(guard.table().unknown(&container.id, "create container"))),
+                None => {
+                    if staged.is_some() {
+                        rubbish.add(Box::new(side.trash(&home)?));
+                    }
+                    saved.and_then(|()| Err(guard.table().unknown(&container.id, "create container")))
+                }
             }
         })();
         match saved {
@@ -200,9 +206,6 @@ impl Store {
                 saved.map(|()| made)
             }
             Err(error) => {
-                if staged.is_some() {
-                    let _ = self.discard_data(&container, &self.places.run_containers(), &mut rubbish);
-                }
                 // What can't be taken back now is named by the intent, for the next writer.
                 let _ = self.forget_layers(&mut layers, &[record.layer_id()?], &mut rubbish);
                 Err(error)

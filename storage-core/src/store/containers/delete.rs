@@ -1,6 +1,6 @@
 //! Deleting a container, with its layer and its directories.
 
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::ids::LayerId;
 use crate::locks::ThreadKey;
 use crate::store::intent::Intent;
@@ -26,13 +26,19 @@ impl Store {
         let container = self.containers.snapshot()?.resolve(wanted, "delete container")?.clone();
         let own = layers.table().get(&container.layer).map(|layer| layer.layer_id()).transpose()?;
         let going: Vec<LayerId> = own.into_iter().collect();
+        let leased = self.leased_layers()?;
+        if let Some(id) = going.iter().find(|id| leased.contains(id.as_str())) {
+            return Err(Error::new(Kind::Busy, "delete container")
+                .detail(format!("its layer {id} is leased by a process that is about to use it"))
+                .remedy("try again when that is done"));
+        }
         self.unmount_for_deletion(&mut layers, &mut key, &going, Others::Respected, &mut rubbish)?;
         self.say_if_there_is_room(&Intent::DeleteWith {
             owner: ItemKind::Container,
             id: container.id.clone(),
             layers: going.iter().map(ToString::to_string).collect(),
         })?;
-        {
+        let flushed = {
             let (mut guard, _key) = Container::write(self, &mut key, &mut rubbish)?;
             let mut edit = Edit::of(guard.table());
             edit.remove(&container.id);
@@ -40,8 +46,10 @@ impl Store {
             if guard.table().get(&container.id).is_some() {
                 return saved.and(self.said_and_done());
             }
-            self.discard_data(&*container, &self.places.run_containers(), &mut rubbish)?;
-        }
-        self.forget_layers(&mut layers, &going, &mut rubbish)
+            self.discard_data(ItemKind::Container, &container.id, &mut rubbish)?;
+            saved
+        };
+        self.forget_layers(&mut layers, &going, &mut rubbish)?;
+        flushed
     }
 }

@@ -1,5 +1,6 @@
 //! Making an image: its data in staging, then in place by one rename, under one record.
 
+use std::collections::HashSet;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
@@ -9,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::{Image, ImageTable};
 use crate::error::{Error, Kind, OsContext, Result};
+use crate::fs::atomic::rename_over;
 use crate::fs::{TempDir, TempDirs};
 use crate::ids::{LayerId, check_digest};
 use crate::locks::{Kernel, ThreadKey, World};
@@ -74,9 +76,14 @@ pub(in crate::store) struct StagedData {
 }
 
 impl StagedData {
-    /// Puts the data in place as the directory `target`. What stood there belongs to nobody and goes to `rubbish`.
+    /// Puts the data in place as the directory `target`. What stood there belongs to nobody and goes to `rubbish`, but for the
+    /// engine's directory, which may be there before the record.
     pub(in crate::store) fn put(&self, target: &Path, side: &TempDirs, rubbish: &mut Rubbish<'_>) -> Result<()> {
         if target.symlink_metadata().is_ok() {
+            let engines = target.join(USERDATA);
+            if engines.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
+                rename_over(&engines, &self.place.path().join(STAGED).join(USERDATA))?;
+            }
             rubbish.add(Box::new(side.trash(target)?));
         }
         self.place.move_out(STAGED, target)
@@ -202,12 +209,16 @@ impl Store {
     fn data_below(&self, number: usize, image: &Arc<Image>, besides: &[NewData]) -> Result<Vec<NewData>> {
         use std::io::Read;
         let item = Item::Image(Arc::clone(image));
+        let mut seen = HashSet::new();
         let wanted = image.big_data_names.iter().filter(|name| !besides.iter().any(|data| data.name == **name));
+        let mut left = MOST_DATA;
         wanted
+            .filter(|name| seen.insert(name.as_str()))
             .map(|name| {
                 let mut bytes = Vec::new();
-                self.open_item_data(number, &item, name)?.take(MOST_DATA).read_to_end(&mut bytes).os("read", name)?;
-                if bytes.len() as u64 == MOST_DATA {
+                self.open_item_data(number, &item, name)?.take(left).read_to_end(&mut bytes).os("read", name)?;
+                left -= bytes.len() as u64;
+                if left == 0 {
                     return Err(Error::new(Kind::NotSupported, "pull up image")
                         .detail(format!("the data {name:?} of image {} is too large to be an image's", image.id)));
                 }
@@ -226,6 +237,11 @@ impl Store {
         }
         let data = self.data_below(number, image, &[])?;
         let mut own = Image { raw: None, location: self.places.images_go_to(), ..Image::clone(image) };
+        // What the reference couldn't read would make all images unreadable for it.
+        own.created = json::time(&own.created).unwrap_or_else(|_| json::now());
+        if check_digest(&own.digest).is_err() {
+            own.digest.clear();
+        }
         own.big_data_names.clear();
         own.big_data_sizes.clear();
         own.big_data_digests.clear();

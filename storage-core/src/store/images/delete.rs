@@ -72,7 +72,7 @@ impl Store {
             id: image.id.clone(),
             layers: names.clone(),
         })?;
-        {
+        let flushed = {
             let (mut guard, _key) = Image::write(self, &mut key, &mut rubbish)?;
             let mut edit = Edit::of(guard.table());
             edit.remove(&image.id);
@@ -81,10 +81,11 @@ impl Store {
                 self.said_and_done()?;
                 return saved.map(|()| Vec::new());
             }
-            self.discard_data(&*image, &self.places.run_images(), &mut rubbish)?;
-        }
+            self.discard_data(ItemKind::Image, &image.id, &mut rubbish)?;
+            saved
+        };
         self.forget_layers(&mut layers, &going, &mut rubbish)?;
-        Ok(names)
+        flushed.map(|()| names)
     }
 
     /// The image of this store that is called `wanted`.
