@@ -17,10 +17,13 @@ mod full_disk;
 mod hammer;
 mod hostile_store;
 mod house;
+mod image_store;
 mod images;
 mod kill;
 mod loaded;
 mod meanwhile;
+mod network;
+mod ordinary;
 mod peers;
 mod power;
 mod quiet;
@@ -29,6 +32,7 @@ mod repair;
 mod roundtrip;
 mod stall;
 mod tour;
+mod transient;
 
 const CASES: &[&[Case]] = &[
     roundtrip::CASES,
@@ -42,6 +46,10 @@ const CASES: &[&[Case]] = &[
     records::CASES,
     additional::CASES,
     hostile_store::CASES,
+    image_store::CASES,
+    transient::CASES,
+    network::CASES,
+    ordinary::CASES,
     both_at_once::CASES,
     stall::CASES,
     meanwhile::CASES,
