@@ -101,9 +101,6 @@ fn read_verb(verb: &'static Verb, called: &str, rest: &[String], mut parsed: Par
         let args = parsed.args.join(" ");
         return Err(misused(&format!("{called}: too many arguments ([{args}])."), false, &help::of(verb, called)));
     }
-    if let Some((flag, subject)) = parsed.refused(&table) {
-        return Err(not_yet(&format!("{called} {flag}"), subject).into());
-    }
     Ok(Some(Plan { verb, parsed }))
 }
 

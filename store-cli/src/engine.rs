@@ -84,9 +84,12 @@ pub(crate) fn options(globals: &Globals) -> StoreOptions {
 fn auto_ids(globals: &Globals) -> AutoIds {
     let configured = &globals.configuration.auto_userns;
     let defaults = AutoIds::default();
+    let limits = defaults.limits;
+    // What isn't configured is 0.
+    let or = |size, default| if size == 0 { default } else { size };
     AutoIds {
         root_user: configured.root_user.clone().unwrap_or_else(|| defaults.root_user.clone()),
-        limits: Limits { min: configured.min_size, max: configured.max_size },
+        limits: Limits { min: or(configured.min_size, limits.min), max: or(configured.max_size, limits.max) },
         ..defaults
     }
 }

@@ -14,15 +14,8 @@ pub(crate) enum Shape {
     Value,
     /// One value each time; all count.
     List,
-}
-
-/// Whether a flag does what it says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Support {
-    /// It does.
-    Works,
-    /// It is known, and refused: this version lacks its subject.
-    Later(&'static str),
+    /// One value, only behind `=`, or none; the last one counts.
+    Optional,
 }
 
 /// One flag. The first of its names is the one it is stored under.
@@ -30,28 +23,28 @@ pub(crate) enum Support {
 pub(crate) struct Flag {
     pub(crate) names: &'static [&'static str],
     pub(crate) shape: Shape,
-    pub(crate) support: Support,
     pub(crate) help: &'static str,
 }
 
 impl Flag {
     pub(crate) const fn switch(names: &'static [&'static str], help: &'static str) -> Self {
-        Flag { names, shape: Shape::Switch, support: Support::Works, help }
+        Flag { names, shape: Shape::Switch, help }
     }
 
     pub(crate) const fn value(names: &'static [&'static str], help: &'static str) -> Self {
-        Flag { names, shape: Shape::Value, support: Support::Works, help }
+        Flag { names, shape: Shape::Value, help }
     }
 
     pub(crate) const fn list(names: &'static [&'static str], help: &'static str) -> Self {
-        Flag { names, shape: Shape::List, support: Support::Works, help }
+        Flag { names, shape: Shape::List, help }
     }
 
-    /// The same flag, refused because `subject` is missing.
-    pub(crate) const fn later(mut self, subject: &'static str) -> Self {
-        self.support = Support::Later(subject);
-        self
+    pub(crate) const fn optional(names: &'static [&'static str], help: &'static str) -> Self {
+        Flag { names, shape: Shape::Optional, help }
     }
+
+    /// The value of an optional one that stands alone.
+    pub(crate) const BARE: &'static str = "true";
 }
 
 /// Why a command line can't be read. The texts are the reference's.
@@ -96,7 +89,7 @@ impl Parsed {
                 });
             };
             let value = match (flag.shape, value) {
-                (Shape::Switch, None) => "true".to_owned(),
+                (Shape::Switch | Shape::Optional, None) => Flag::BARE.to_owned(),
                 (Shape::Switch, Some(value)) => switch_value(name, &value)?.to_owned(),
                 (_, Some(value)) => value,
                 (_, None) => {
@@ -122,21 +115,6 @@ impl Parsed {
     /// All values of a flag.
     pub(crate) fn list(&self, name: &'static str) -> &[String] {
         self.values.get(name).map_or(&[], Vec::as_slice)
-    }
-
-    /// The first flag that was given and is not supported, with the subject that it waits for.
-    pub(crate) fn refused(&self, table: &[Flag]) -> Option<(&'static str, &'static str)> {
-        table.iter().find_map(|flag| match flag.support {
-            Support::Later(subject) if self.is_set(flag) => Some((flag.names[0], subject)),
-            _ => None,
-        })
-    }
-
-    fn is_set(&self, flag: &Flag) -> bool {
-        match flag.shape {
-            Shape::Switch => self.on(flag.names[0]),
-            Shape::Value | Shape::List => self.value(flag.names[0]).is_some(),
-        }
     }
 }
 
@@ -167,7 +145,7 @@ mod tests {
         Flag::switch(&["--json", "-j"], ""),
         Flag::value(&["--file", "-f"], ""),
         Flag::list(&["--name", "-n"], ""),
-        Flag::value(&["--uidmap"], "").later("id mappings"),
+        Flag::optional(&["--size"], ""),
     ];
 
     fn read(line: &[&str]) -> Result<Parsed, Misread> {
@@ -207,6 +185,13 @@ mod tests {
     #[test]
     fn lists_collect_and_misreadings_have_the_words_of_the_reference() {
         assert_eq!(read(&["-n", "a", "--name=b"]).expect("read").list("--name"), ["a", "b"]);
+        let size = |line: &[&str]| read(line).expect("read").value("--size").map(str::to_owned);
+        assert_eq!(
+            size(&["--size", "5"]),
+            Some(Flag::BARE.to_owned()),
+            "an optional value was taken from the next word"
+        );
+        assert_eq!(size(&["--size", "--size=5"]), Some("5".to_owned()));
         for (line, text) in [
             (&["-q"][..], "flag provided but not defined: -q"),
             (&["-jj"], "flag provided but not defined: -jj"),
@@ -216,12 +201,5 @@ mod tests {
             assert_eq!(read(line).expect_err("misread"), Misread::Flag(text.to_owned()), "{line:?}");
         }
         assert_eq!(read(&["-h"]).expect_err("help"), Misread::Help);
-    }
-
-    #[test]
-    fn a_flag_whose_subject_is_missing_is_refused_when_it_is_set() {
-        let parsed = read(&["--uidmap", "0:1:2"]).expect("read");
-        assert_eq!(parsed.refused(TABLE), Some(("--uidmap", "id mappings")));
-        assert_eq!(read(&["-j"]).expect("read").refused(TABLE), None);
     }
 }

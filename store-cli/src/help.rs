@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::flags::{Flag, Shape, Support};
+use crate::flags::{Flag, Shape};
 use crate::globals;
 use crate::verbs::{self, Verb, later};
 
@@ -66,13 +66,10 @@ fn flags(table: &[Flag]) -> String {
             Shape::Switch => "",
             Shape::Value => "=VALUE",
             Shape::List => "=[]",
-        };
-        let support = match flag.support {
-            Support::Works => "",
-            Support::Later(_) => " (refused: not supported yet)",
+            Shape::Optional => "[=VALUE]",
         };
         let names = format!("{}{value}", flag.names.join(", "));
-        let _ = writeln!(text, "  {names:<FLAG_COLUMN$}{}{support}", flag.help);
+        let _ = writeln!(text, "  {names:<FLAG_COLUMN$}{}", flag.help);
     }
     text
 }

@@ -48,11 +48,11 @@ pub(crate) fn lowers(homes: &Homes<Home>, layer: &LayerRef) -> Result<Vec<Step>>
         };
         steps.push(Step { link, layer });
     }
-    if steps.is_empty() || !ends_with(&steps, &layer.ancestors) {
+    if steps.is_empty() || !has_all(&steps, &layer.ancestors) {
         return Err(Error::new(Kind::Corrupt, "read lower directories")
             .at(path.join("lower"))
             .detail(format!(
-                "layer {} stands on {} layers by this file, which don't end with the {} that its record names",
+                "layer {} stands on {} layers by this file, among which are not all {} that its record names",
                 layer.id,
                 steps.len(),
                 layer.ancestors.len()
@@ -62,10 +62,11 @@ pub(crate) fn lowers(homes: &Homes<Home>, layer: &LayerRef) -> Result<Vec<Step>>
     Ok(steps)
 }
 
-/// Whether the chain ends with what the records know; a copy of a template stands on one more in front of it.
-fn ends_with(steps: &[Step], ancestors: &[Ancestor]) -> bool {
-    let extra = steps.len().checked_sub(ancestors.len());
-    extra.is_some_and(|extra| steps[extra..].iter().map(|step| &step.layer).eq(ancestors))
+/// Whether the chain has all that the records know, in order. A copy of a template stands on that, which its record doesn't
+/// say; so does whatever stands on the copy.
+fn has_all(steps: &[Step], ancestors: &[Ancestor]) -> bool {
+    let mut below = steps.iter();
+    ancestors.iter().all(|wanted| below.any(|step| step.layer == *wanted))
 }
 
 fn no_lower_file(path: &Path, layer: &LayerRef) -> Result<Vec<Step>> {

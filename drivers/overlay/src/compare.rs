@@ -62,8 +62,11 @@ impl Compared {
             _ => None,
         };
         let mut pins = pins(&parts, &chain)?;
-        let new = stack(homes, &chain, way, &mut pins)?;
-        let old = below.as_deref().map(|below| stack(homes, below, way, &mut pins)).transpose()?;
+        let new = stack(homes, &chain, maps.below_layer.as_ref(), way, &mut pins)?;
+        let old = match below.as_deref() {
+            Some(below) => Some(stack(homes, below, maps.below_base.as_ref(), way, &mut pins)?),
+            None => None,
+        };
         Ok(Compared { path, own, new, old, maps: maps.clone(), pins })
     }
 

@@ -8,12 +8,13 @@ use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;
 use std::sync::Arc;
 
-use storage_core::driver::{self, LayerRef};
+use storage_core::driver::{self, Homes, LayerRef};
 use storage_core::error::{Error, Kind, OsContext, Result};
 use storage_core::idmap::{Maps, Namespace, Owner};
 use storage_core::mount::{Mapped, Overlay as Stack, Source};
 
 use crate::Overlay;
+use crate::home::Home;
 use crate::part::Part;
 
 impl Overlay {
@@ -36,7 +37,7 @@ impl Overlay {
         let mut lowers: Vec<Source> =
             if stack.upper.is_none() { stack.lowers.drain(..made_inside).collect() } else { Vec::new() };
         let below = parts.iter().flat_map(|part| part.sources().map(move |source| (part, source))).skip(made_inside);
-        lowers.extend(below.map(|(part, source)| self.mapped(part, source, namespace)));
+        lowers.extend(below.map(|(part, source)| mapped(&self.homes, part, source, namespace)));
         if let ([only], Some(empty)) = (parts, stack.lowers.pop())
             && only.is_single()
         {
@@ -49,18 +50,17 @@ impl Overlay {
             None => Ok(()),
         }
     }
+}
 
-    /// One clone serves for all layers of a home of ours. Each of an additional store has its own: the way there is its
-    /// owner's to change.
-    fn mapped(&self, part: &Part, source: Source, namespace: &Namespace) -> Source {
-        let home = part.layer.home;
-        let root = match self.homes.writable(home) {
-            Ok(home) => home.root().to_path_buf(),
-            Err(_) => source.path.clone(),
-        };
-        let mapped = Some(Mapped { namespace: namespace.clone(), root });
-        Source { mapped, held: None, short: None, ..source }
-    }
+/// One clone serves for all layers of a home of ours. Each of an additional store has its own: the way there is its owner's
+/// to change.
+pub(crate) fn mapped(homes: &Homes<Home>, part: &Part, source: Source, namespace: &Namespace) -> Source {
+    let root = match homes.writable(part.layer.home) {
+        Ok(home) => home.root().to_path_buf(),
+        Err(_) => source.path.clone(),
+    };
+    let mapped = Some(Mapped { namespace: namespace.clone(), root });
+    Source { mapped, held: None, short: None, ..source }
 }
 
 /// Gives the root of a container's changes to whom it belongs to inside, unless it is somebody's there already.

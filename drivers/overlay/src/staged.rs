@@ -201,7 +201,11 @@ impl StagedLayer {
 /// Gives a directory the owner and the mode of another.
 fn make_like(path: &Path, model: &Path) -> Result<()> {
     let metadata = std::fs::symlink_metadata(model).os("lstat", model)?;
-    chown(path, Some(metadata.uid()), Some(metadata.gid())).os("chown", path)?;
+    match chown(path, Some(metadata.uid()), Some(metadata.gid())) {
+        // The owner has no id in this user namespace: the other stands in a store of somebody else's.
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
+        done => done.os("chown", path)?,
+    }
     let mode = std::fs::Permissions::from_mode(metadata.mode() & 0o7777);
     std::fs::set_permissions(path, mode).os("chmod", path)
 }

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use storage_core::driver::{Homes, LayerRef, Pin, View};
 use storage_core::error::Result;
 use storage_core::fs::TempDir;
+use storage_core::idmap::Namespace;
 use storage_core::mount::{Features, MountFlags, Overlay as Stack, Source, read_only_clone};
 
 use crate::chain::Parts;
 use crate::home::{Home, make_dir};
+use crate::mapping::mapped;
 use crate::part::Part;
 
 /// How views are made.
@@ -25,7 +27,7 @@ pub(crate) fn view(homes: &Homes<Home>, layer: &LayerRef, way: Way) -> Result<Vi
     let mut parts = Parts::default();
     let chain = parts.chain(homes, layer)?;
     let mut pins = pins(&parts, &chain)?;
-    let root = stack(homes, &chain, way, &mut pins)?;
+    let root = stack(homes, &chain, None, way, &mut pins)?;
     Ok(View::new(root, pins))
 }
 
@@ -37,7 +39,7 @@ pub(crate) fn own_files(homes: &Homes<Home>, layer: &LayerRef, way: Way) -> Resu
     let root = if part.is_single() {
         read_only_clone(&part.pin.path().join("diff"), Some(part.diff_id()), way.features)?
     } else {
-        stack(homes, std::slice::from_ref(&part), way, &mut pins)?
+        stack(homes, std::slice::from_ref(&part), None, way, &mut pins)?
     };
     Ok(View::new(root, pins))
 }
@@ -54,10 +56,12 @@ pub(crate) fn pins(parts: &Parts, chain: &[Arc<Part>]) -> Result<Vec<Box<dyn Pin
     Ok(pins)
 }
 
-/// Stacks the layers of a chain, without anything to write to. What must outlive the sight is added to `pins`.
+/// Stacks the layers of a chain, without anything to write to; what the first stands on is shown under the maps of `below`.
+/// What must outlive the sight is added to `pins`.
 pub(crate) fn stack(
     homes: &Homes<Home>,
     chain: &[Arc<Part>],
+    below: Option<&Namespace>,
     way: Way,
     pins: &mut Vec<Box<dyn Pin>>,
 ) -> Result<OwnedFd> {
@@ -68,6 +72,11 @@ pub(crate) fn stack(
             None => Ground::make(homes.own(), pins)?,
         };
         lowers.push(empty);
+    }
+    if let Some(below) = below {
+        let parts = chain.iter().flat_map(|part| part.sources().map(move |_| part));
+        let of_chain = lowers.iter_mut().zip(parts).skip(1);
+        of_chain.for_each(|(lower, part)| *lower = mapped(homes, part, lower.clone(), below));
     }
     let options = view_options(way.user_xattr);
     Stack { lowers, upper: None, options }.view(way.features)

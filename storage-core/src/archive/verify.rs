@@ -170,7 +170,9 @@ impl Expected {
             .take_while(|name| name.starts_with(&start))
             .cloned()
             .collect();
-        below.iter().for_each(|name| drop(self.nodes.remove(name)));
+        for name in below {
+            self.nodes.remove(&name);
+        }
     }
 
     /// Compares with the tree `root`, in the order of paths.
@@ -293,4 +295,106 @@ fn attributes(root: BorrowedFd<'_>, path: &[u8], entry: &Entry, stat: &Stat, ign
 /// Whole seconds are compared where either time has no more.
 fn same_time(one: Time, other: Time) -> bool {
     one.seconds == other.seconds && (one.nanos == other.nanos || one.nanos == 0 || other.nanos == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::{Ingest, ingest};
+    use std::io::Cursor;
+    use std::os::fd::AsFd;
+
+    /// Name, type, link target, content.
+    type Made<'a> = (&'a str, u8, &'a str, &'a str);
+
+    /// An archive of entries.
+    fn archive(entries: &[Made<'_>]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (name, kind, target, content) in entries {
+            let mut header = [0_u8; 512];
+            header[..name.len()].copy_from_slice(name.as_bytes());
+            header[100..108].copy_from_slice(b"0000755\0");
+            header[108..116].copy_from_slice(b"0000000\0");
+            header[116..124].copy_from_slice(b"0000000\0");
+            header[124..136].copy_from_slice(format!("{:011o}\0", content.len()).as_bytes());
+            header[136..148].copy_from_slice(b"07346545000\0");
+            header[156] = *kind;
+            header[157..157 + target.len()].copy_from_slice(target.as_bytes());
+            header[257..265].copy_from_slice(b"ustar\x0000");
+            header[148..156].fill(b' ');
+            let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+            header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+            out.extend_from_slice(&header);
+            out.extend_from_slice(content.as_bytes());
+            out.resize(out.len().next_multiple_of(512), 0);
+        }
+        out.extend_from_slice(&[0; 1024]);
+        out
+    }
+
+    /// Extracts archives one over the other, spoils the tree, and tells what differs.
+    fn differences(archives: &[&[Made<'_>]], spoil: impl FnOnce(&Path)) -> Vec<String> {
+        let dir = tempfile::tempdir().expect("dir");
+        let root = std::fs::File::open(dir.path()).expect("open");
+        let mut expected = Expected::new(Whiteouts::Apply);
+        for entries in archives {
+            let archive = archive(entries);
+            let options = Ingest::new(Whiteouts::Apply);
+            ingest(Cursor::new(archive.clone()), root.as_fd(), options, &Task::new("t")).expect("extract");
+            expected.add(Cursor::new(archive)).expect("read");
+        }
+        spoil(dir.path());
+        let ignore = Ignore { owners: false, privileged: false };
+        let found = expected.differences(root.as_fd(), ignore, &Task::new("t")).expect("compare");
+        found.into_iter().map(|difference| difference.path.display().to_string()).collect()
+    }
+
+    const BASE: &[Made<'static>] = &[
+        ("d/", b'5', "", ""),
+        ("d/f", b'0', "", "content"),
+        ("d/g", b'1', "d/f", ""),
+        ("l", b'2', "d/f", ""),
+        ("deep/er/file", b'0', "", "x"),
+    ];
+
+    #[test]
+    fn a_tree_that_archives_made_is_as_they_say() {
+        let above: &[Made<'_>] = &[
+            ("d/.wh.f", b'0', "", ""),
+            ("d/h", b'0', "", "h"),
+            ("deep/.wh..wh..opq", b'0', "", ""),
+            ("deep/new", b'0', "", ""),
+        ];
+        assert_eq!(differences(&[BASE], |_| {}), Vec::<String>::new());
+        assert_eq!(differences(&[BASE, above], |_| {}), Vec::<String>::new());
+        let twice: &[Made<'_>] = &[("a", b'0', "", "1"), ("a", b'0', "", "22"), ("a/b", b'0', "", "")];
+        assert_eq!(differences(&[&twice[..2]], |_| {}), Vec::<String>::new());
+        let behind: &[Made<'_>] = &[("dir/", b'5', "", ""), ("s", b'2', "dir", ""), ("s/f", b'0', "", "x")];
+        assert_eq!(differences(&[behind], |_| {}), Vec::<String>::new(), "what is put behind a link is nobody's fault");
+    }
+
+    #[test]
+    fn each_change_of_a_tree_is_told_by_its_path() {
+        type Spoil<'a> = (&'a str, &'a dyn Fn(&Path));
+        let spoil: [Spoil<'_>; 6] = [
+            ("/d/new", &|root| std::fs::write(root.join("d/new"), "x").expect("write")),
+            ("/deep/er/file", &|root| std::fs::remove_file(root.join("deep/er/file")).expect("unlink")),
+            ("/l", &|root| {
+                std::fs::remove_file(root.join("l")).expect("unlink");
+                std::os::unix::fs::symlink("d/g", root.join("l")).expect("symlink");
+            }),
+            ("/d/g", &|root| {
+                std::fs::remove_file(root.join("d/g")).expect("unlink");
+                std::fs::copy(root.join("d/f"), root.join("d/g")).expect("copy");
+            }),
+            ("/deep/er/file", &|root| std::fs::write(root.join("deep/er/file"), "y").expect("write")),
+            ("/d", &|root| {
+                use std::os::unix::fs::PermissionsExt;
+                std::fs::set_permissions(root.join("d"), std::fs::Permissions::from_mode(0o700)).expect("chmod");
+            }),
+        ];
+        for (path, spoil) in spoil {
+            assert_eq!(differences(&[BASE], spoil), [path]);
+        }
+    }
 }

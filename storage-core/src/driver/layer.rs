@@ -125,12 +125,17 @@ impl Plan {
 }
 
 /// The maps with which the owners in two layers that are compared are kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct OwnerMaps {
     /// Those of the layer.
     pub layer: Maps,
     /// Those of what it is compared with.
     pub base: Maps,
+    /// Where what the layer stands on is kept without maps, as below a container that sees it mapped: what shows it under
+    /// those of the layer.
+    pub below_layer: Option<Namespace>,
+    /// The same for what it is compared with.
+    pub below_base: Option<Namespace>,
 }
 
 /// How a layer is to be mounted.

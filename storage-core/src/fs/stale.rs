@@ -56,7 +56,9 @@ mod tests {
         assert!(places.stale().expect("no places").is_empty());
         let live = places.create().expect("create");
         let dead = [places.root().join("temp-dir-1"), places.root().join("temp-dir-2")];
-        dead.iter().for_each(|path| std::fs::create_dir(path).expect("mkdir"));
+        for path in &dead {
+            std::fs::create_dir(path).expect("mkdir");
+        }
         std::fs::write(places.root().join("lock-2"), "").expect("write");
         assert_eq!(places.stale().expect("look"), dead);
         assert!(live.path().is_dir() && dead[0].is_dir(), "looking changes nothing");

@@ -10,7 +10,7 @@ use super::recovery::LayersGuard;
 use super::rubbish::Rubbish;
 use crate::driver::{Home, LayerRef, Plan, Staged, Start};
 use crate::error::{Error, Kind, Result};
-use crate::idmap::Maps;
+use crate::idmap::{IdMap, Maps};
 use crate::ids::LayerId;
 use crate::locks::level::{Layers, Level};
 use crate::locks::{Kernel, MayTake, Table, ThreadKey, World, WriteGuard};
@@ -35,16 +35,68 @@ pub struct NewLayer {
     pub options: Vec<(String, String)>,
 }
 
-/// With which maps of ids the files of a new layer are kept.
+/// With which maps of ids the files of a new layer are kept: users and groups apart. Where the driver can show owners
+/// mapped, it keeps them without maps, whatever is given, so that mounts under any maps can show them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Owners {
-    /// With those of its parent; without any, when it has none.
+pub struct Owners {
+    /// Users.
+    pub users: Ids,
+    /// Groups.
+    pub groups: Ids,
+}
+
+/// One half of [`Owners`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Ids {
+    /// With the map of the parent; without any, when there is none.
     #[default]
     AsParent,
-    /// Without maps: as they are inside.
+    /// Without a map: as they are inside.
     Host,
-    /// With these.
-    Mapped(Maps),
+    /// With this.
+    Mapped(Vec<IdMap>),
+}
+
+impl Owners {
+    /// With `maps`; without any, when they are none.
+    pub fn mapped(maps: &Maps) -> Self {
+        Owners { users: Ids::Mapped(maps.uids.clone()), groups: Ids::Mapped(maps.gids.clone()) }
+    }
+
+    /// The maps of a layer on a parent with the maps `parent`.
+    fn on(&self, parent: &Maps) -> Maps {
+        Maps { uids: self.users.on(&parent.uids), gids: self.groups.on(&parent.gids) }
+    }
+}
+
+impl Ids {
+    fn on(&self, parent: &[IdMap]) -> Vec<IdMap> {
+        match self {
+            Ids::AsParent => parent.to_vec(),
+            Ids::Host => Vec::new(),
+            Ids::Mapped(map) => map.clone(),
+        }
+    }
+}
+
+/// What becomes of the maps that were asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// The files are kept without, where the driver can show owners mapped.
+    #[default]
+    AsDriverCan,
+    /// The files are kept with them.
+    AsAsked,
+}
+
+/// What a new layer is to the one that it is made on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Its child.
+    #[default]
+    Child,
+    /// The same with other owners: by the records, as by those of the reference, it has the same parent.
+    Copy,
 }
 
 /// When a layer in the making learns its parent.
@@ -69,8 +121,8 @@ pub(super) struct LayerPlan<'n> {
     parent: Option<LayerRef>,
     parent_maps: Maps,
     maps: Maps,
-    /// The layers below, which are kept without maps, are shown under those of this one.
-    pub(super) shifted: bool,
+    pub(super) keep: Keep,
+    pub(super) role: Role,
 }
 
 impl LayerPlan<'_> {
@@ -81,6 +133,16 @@ impl LayerPlan<'_> {
 }
 
 impl LayerPlan<'_> {
+    /// The parent that its record names.
+    fn recorded_parent(&self) -> String {
+        let id = match (&self.parent, self.role) {
+            (None, _) => None,
+            (Some(parent), Role::Child) => Some(&parent.id),
+            (Some(parent), Role::Copy) => parent.ancestors.first().map(|below| &below.id),
+        };
+        id.map(ToString::to_string).unwrap_or_default()
+    }
+
     /// Whether it has yet to learn its parent.
     pub(super) fn is_without_parent(&self) -> bool {
         self.parent.is_none() && self.new.parent.is_some()
@@ -121,9 +183,7 @@ impl Store {
             (_, true) => self.places.images_go_to(),
             (false, false) => Location::Stable,
         };
-        if let Owners::Mapped(maps) = &new.owners {
-            maps.check()?;
-        }
+        new.owners.on(&Maps::NONE).check()?;
         let intent = Intent::Create { id: id.to_string() };
         Ok(LayerPlan {
             intent,
@@ -134,7 +194,8 @@ impl Store {
             parent: None,
             parent_maps: Maps::NONE,
             maps: Maps::NONE,
-            shifted: false,
+            keep: Keep::default(),
+            role: Role::default(),
         })
     }
 
@@ -159,22 +220,19 @@ impl Store {
         planned: &mut LayerPlan<'_>,
         parent: ParentComes,
     ) -> Result<Box<dyn Staged>> {
+        let as_driver_can = planned.keep == Keep::AsDriverCan && planned.new.owners != Owners::default();
+        // Asked before the lock is taken: it may have to be tried out.
+        let unmapped = as_driver_can && self.shows_owners_mapped();
         let (guard, _key) = self.layers.read(key, &self.wait)?;
         self.check_new(guard.table(), &planned.id, planned.new)?;
         if parent == ParentComes::First {
             self.adopt_parent(guard.table(), planned)?;
         }
-        planned.maps = match &planned.new.owners {
-            Owners::AsParent => planned.parent_maps.clone(),
-            Owners::Host => Maps::NONE,
-            Owners::Mapped(maps) => maps.clone(),
-        };
+        planned.maps = if unmapped { Maps::NONE } else { planned.new.owners.on(&planned.parent_maps) };
         let mut plan = Plan::new(Start::OnParent(planned.parent.clone()));
         plan.home = planned.home();
         plan.maps = planned.maps.clone();
-        // What is shown mapped needn't be copied.
-        let shown = planned.shifted && planned.parent_maps.is_empty();
-        plan.parent_maps.clone_from(if shown { &planned.maps } else { &planned.parent_maps });
+        plan.parent_maps.clone_from(&planned.parent_maps);
         plan.writable = !planned.new.read_only;
         plan.options.clone_from(&planned.new.options);
         plan.mount_label.clone_from(&planned.new.mount_label);
@@ -225,7 +283,7 @@ impl Store {
         let mut layer = Layer {
             id: planned.id.to_string(),
             names: unique(&new.names),
-            parent: planned.parent.as_ref().map(|parent| parent.id.to_string()).unwrap_or_default(),
+            parent: planned.recorded_parent(),
             mount_label: new.mount_label.clone(),
             created: planned.created.clone().unwrap_or_else(json::now),
             uid_map: planned.maps.uids.clone(),

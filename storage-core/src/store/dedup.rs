@@ -148,10 +148,10 @@ fn gather(
                 here.push(&name);
                 pending.push(entries(ladder.here(), &ladder.path_of(OsStr::new(".")))?);
             }
-            FileType::RegularFile if stat.st_size as u64 >= LEAST => {
-                if seen.insert(FileId { dev: stat.st_dev, ino: stat.st_ino }) {
-                    by_size.entry(stat.st_size as u64).or_default().push(Candidate { layer, path: here.join(&name) });
-                }
+            FileType::RegularFile
+                if stat.st_size as u64 >= LEAST && seen.insert(FileId { dev: stat.st_dev, ino: stat.st_ino }) =>
+            {
+                by_size.entry(stat.st_size as u64).or_default().push(Candidate { layer, path: here.join(&name) });
             }
             _ => {}
         }

@@ -11,11 +11,13 @@ use std::sync::Arc;
 
 use super::Store;
 use super::layers::{Layer, LayerTable};
+use super::mapping::ShownLayer;
 use super::sight::{StoreNumber, by_id, resolve};
 use crate::archive::{Change, Compression, Encoder, replay};
 use crate::driver::{Comparison, OwnerMaps, View};
 use crate::error::{Error, Kind, OsContext, Result};
 use crate::fs::beneath;
+use crate::idmap::{Maps, Namespace};
 use crate::locks::ThreadKey;
 use crate::task::Task;
 
@@ -105,6 +107,9 @@ impl Store {
         from: Option<&str>,
         exactness: Exactness,
     ) -> Result<Reading<'_>> {
+        // A namespace starts a process: not under the lock.
+        let (shown, shown_base) =
+            (self.shown_layer(to)?, from.map(|from| self.shown_layer(from)).transpose()?.flatten());
         let (guard, _key) = self.layers.read(key, &self.wait)?;
         let tables = self.layer_tables(guard.table());
         let (number, layer) = resolve(&tables, to, "diff")?;
@@ -127,8 +132,9 @@ impl Store {
         let source = if let Some(split) = split {
             Source::Archive { split, files: driver.own_files(&reference)? }
         } else {
-            let base_maps = base.map(|(_, base)| base.maps()).unwrap_or_default();
-            let maps = OwnerMaps { layer: layer.maps(), base: base_maps };
+            let (layer_maps, below_layer) = shown_as(shown, layer);
+            let (base_maps, below_base) = base.map(|(_, base)| shown_as(shown_base, base)).unwrap_or_default();
+            let maps = OwnerMaps { layer: layer_maps, base: base_maps, below_layer, below_base };
             let base = base.map(|(number, base)| self.layer_ref_in(guard.table(), number, base)).transpose()?;
             Source::Trees(driver.compare(&reference, base.as_ref(), &maps)?)
         };
@@ -136,18 +142,26 @@ impl Store {
     }
 
     pub(super) fn open_tar_split(&self, number: StoreNumber, id: &str) -> Result<Option<File>> {
-        let opened = match number.checked_sub(1).and_then(|number| self.additional.get(number)) {
-            Some(other) => other.open(&other.places().layers().join(format!("{id}.tar-split.gz"))),
-            None => {
-                let path = self.tar_split_path(id);
-                File::open(&path).os("open", &path)
-            }
+        let additional = number.checked_sub(1).and_then(|number| self.additional.get(number));
+        let opened = if let Some(other) = additional {
+            other.open(&other.places().layers().join(format!("{id}.tar-split.gz")))
+        } else {
+            let path = self.tar_split_path(id);
+            File::open(&path).os("open", &path)
         };
         match opened {
             Ok(file) => Ok(Some(file)),
             Err(error) if error.kind() == Kind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// With which maps the changes of `layer` are kept, and what shows under them what it stands on, where that is kept without.
+fn shown_as(shown: Option<ShownLayer>, layer: &Layer) -> (Maps, Option<Namespace>) {
+    match shown.filter(|shown| shown.layer == layer.id) {
+        Some(shown) => (shown.namespace.maps().clone(), Some(shown.namespace)),
+        None => (layer.maps(), None),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Garbage collection: what no record knows and no living process uses.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::check::is_made_for_an_item;
@@ -120,13 +120,13 @@ impl Store {
         }
         let places = places.into_iter().filter(|name| is_made_for_an_item(name));
         let parts = self.orphan_parts(&known)?;
-        let ids = parts.iter().filter_map(id_of_part);
+        let ids = parts.iter().filter_map(|path| id_of_part(path));
         let all = places.chain(ids).chain(self.kept_in_mind()?);
         Ok(Some(all.filter(|name| !known.contains(name)).collect()))
     }
 }
 
-fn id_of_part(path: &PathBuf) -> Option<String> {
+fn id_of_part(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?;
     Some(name.strip_suffix(".tar-split.gz").unwrap_or(name).to_owned())
 }

@@ -8,7 +8,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::create::Owners;
+use super::create::{Keep, Owners, Role};
 use super::images::Image;
 use super::import::Content;
 use super::intent::Intent;
@@ -16,12 +16,12 @@ use super::kept::Kept;
 use super::records::Edit;
 use super::rubbish::Rubbish;
 use super::sight::StoreNumber;
-use super::{Container, ItemKind, Layer, NewLayer, Store};
+use super::{Container, ItemKind, LayerTable, NewLayer, Store};
 use crate::driver::Capability;
 use crate::error::{Error, Kind, OsContext, Result};
 use crate::fs::beneath;
 use crate::idmap::auto::{Limits, Pool, Wanted, allocate, ids_up_to};
-use crate::idmap::{Maps, SubIds, Subject, ids_of_accounts};
+use crate::idmap::{Maps, Namespace, SubIds, Subject, ids_of_accounts};
 use crate::locks::MayTake;
 use crate::locks::level::Layers;
 use crate::mount::in_user_namespace;
@@ -76,9 +76,9 @@ impl Default for AutoIds {
 const ACCOUNTS: u64 = 1 << 20;
 
 impl Store {
-    /// Whether files kept without maps can be shown under `maps`. May try it out: not to be asked under a lock.
-    pub(super) fn can_shift(&self, maps: &Maps) -> bool {
-        !maps.is_identity() && self.capabilities().has(Capability::IdMappedMounts)
+    /// Whether files kept without maps can be shown mapped. May try it out: not to be asked under a lock.
+    pub(super) fn shows_owners_mapped(&self) -> bool {
+        self.capabilities().has(Capability::IdMappedMounts)
     }
 
     /// Maps that no other container has, for one of `image`. `userns.lock` is held.
@@ -94,10 +94,7 @@ impl Store {
         };
         let size = auto.wanted.size(needed, self.auto_ids.limits)?;
         let containers = self.all_containers()?;
-        let used: Vec<Maps> = containers
-            .iter()
-            .map(|container| Maps { uids: container.uid_map.clone(), gids: container.gid_map.clone() })
-            .collect();
+        let used: Vec<Maps> = containers.iter().map(|container| container.maps()).collect();
         allocate(size, &self.pool()?, &used, &auto.additional)
     }
 
@@ -137,7 +134,7 @@ impl Store {
         Ok(in_layers.max(ids_of_accounts(&accounts("etc/passwd")?, &accounts("etc/group")?)))
     }
 
-    /// The layer that a container of `image` with `maps` stands on: the top layer, or a copy of it with their owners, which is
+    /// What a container of `image` with `maps` stands on: the image's top layer, or a copy of it with their owners, which is
     /// made when there is none.
     pub(super) fn base_for(
         &self,
@@ -145,19 +142,24 @@ impl Store {
         image: Option<&(StoreNumber, Arc<Image>)>,
         maps: &Maps,
         task: &Task,
-    ) -> Result<Option<String>> {
-        let Some((number, image)) = image.filter(|(_, image)| !image.layer.is_empty()) else { return Ok(None) };
+    ) -> Result<Base> {
+        let shown = maps.is_identity() || self.shows_owners_mapped();
+        let kept = if shown && !maps.is_identity() { Maps::NONE } else { maps.clone() };
+        let Some((number, image)) = image.filter(|(_, image)| !image.layer.is_empty()) else {
+            return Ok(Base { layer: None, kept });
+        };
         let sight = self.sight()?;
-        let fits = |layer: &Layer| layer.maps() == *maps || (layer.maps().is_empty() && self.can_shift(maps));
-        let there = image.top_layers().filter_map(|id| sight.layer_by_id(id)).find(|(_, layer)| fits(layer));
-        if let Some((_, layer)) = there {
-            return Ok(Some(layer.id.clone()));
+        let tops: Vec<_> = image.top_layers().filter_map(|id| sight.layer_by_id(id)).map(|(_, layer)| layer).collect();
+        if let Some(layer) = tops.iter().find(|layer| shown && layer.maps().is_identity()) {
+            return Ok(Base { layer: Some(layer.id.clone()), kept });
+        }
+        let kept = maps.clone();
+        if let Some(layer) = tops.iter().find(|layer| layer.maps() == *maps) {
+            return Ok(Base { layer: Some(layer.id.clone()), kept });
         }
         // An image of an additional store can't note a copy: the container's own layer is copied.
-        if *number > 0 {
-            return Ok(Some(image.layer.clone()));
-        }
-        self.make_mapped_copy(key, image, maps, task).map(Some)
+        let layer = if *number > 0 { image.layer.clone() } else { self.make_mapped_copy(key, image, maps, task)? };
+        Ok(Base { layer: Some(layer), kept })
     }
 
     fn make_mapped_copy(
@@ -169,16 +171,20 @@ impl Store {
     ) -> Result<String> {
         let new = NewLayer {
             parent: Some(image.layer.clone()),
-            owners: Owners::Mapped(maps.clone()),
+            owners: Owners::mapped(maps),
             read_only: true,
             ..NewLayer::default()
         };
         let mut plan = self.plan_layer(&new)?;
+        (plan.keep, plan.role) = (Keep::AsAsked, Role::Copy);
         let copy = plan.id.to_string();
         plan.intent = Intent::CreateFor { owner: ItemKind::Image, id: image.id.clone(), layer: copy.clone() };
         let mut filled = self.begin_and_fill(key, &mut plan, Content::None, task)?;
         let mut rubbish = Rubbish::of(self);
         let (mut layers, mut key) = self.write_layers(key, &mut rubbish)?;
+        if let Some(theirs) = self.noted_copy(layers.table(), &image.id, maps)? {
+            return Ok(theirs);
+        }
         self.commit_planned(&mut layers, &plan, &mut filled, &mut rubbish)?;
         let noted = (|| {
             let (mut images, _key) = Image::write(self, &mut key, &mut rubbish)?;
@@ -196,6 +202,48 @@ impl Store {
             }
         }
     }
+}
+
+impl Store {
+    /// The copy of an image's top layer with the owners of `maps` that somebody else has made meanwhile.
+    fn noted_copy(&self, layers: &LayerTable, image: &str, maps: &Maps) -> Result<Option<String>> {
+        let images = self.images.snapshot()?;
+        let copies = images.get(image).into_iter().flat_map(|image| &image.mapped_layers);
+        Ok(copies.filter_map(|id| layers.get(id)).find(|layer| layer.maps() == *maps).map(|layer| layer.id.clone()))
+    }
+}
+
+impl Store {
+    /// Where `wanted` is the layer of a container that sees it mapped, though its record has no maps: what is written there
+    /// belongs to the host's ids all the same. Asked before a lock is taken.
+    pub(super) fn shown_layer(&self, wanted: &str) -> Result<Option<ShownLayer>> {
+        let sight = self.sight()?;
+        let Ok((_, layer)) = sight.layer(wanted, "look up owners") else { return Ok(None) };
+        let containers = self.all_containers()?;
+        let maps = containers.iter().find(|container| container.layer == layer.id).map(|container| container.maps());
+        match maps.filter(|maps| layer.maps().is_empty() && !maps.is_identity()) {
+            Some(maps) if self.shows_owners_mapped() => {
+                Ok(Some(ShownLayer { layer: layer.id.clone(), namespace: Namespace::of(&maps)? }))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// The layer of a container that sees it mapped.
+pub(super) struct ShownLayer {
+    /// The layer.
+    pub(super) layer: String,
+    /// What has the container's maps.
+    pub(super) namespace: Namespace,
+}
+
+/// What a new container stands on.
+pub(super) struct Base {
+    /// The layer below its own.
+    pub(super) layer: Option<String>,
+    /// The maps with which its own layer is kept: none where what it stands on is shown mapped.
+    pub(super) kept: Maps,
 }
 
 /// The name and the id of the user for whom a user namespace was entered, as the variables tell that engines set.

@@ -65,7 +65,7 @@ mod wipe;
 pub use chain::{ChainLayer, Chained, Opener, Origin};
 pub use check::{CheckOptions, CheckReport, Depth, Finding, FindingKind, Mend, Subject};
 pub use containers::{Container, ContainerTable, NewContainer};
-pub use create::{NewLayer, Owners};
+pub use create::{Ids, NewLayer, Owners};
 pub use dedup::{DedupBy, DedupReport};
 pub use diff::DiffOptions;
 pub use digest_lock::DigestLock;

@@ -50,7 +50,7 @@ impl Store {
         change: NameChange,
         names: &[String],
     ) -> Result<Item> {
-        let kind = self.sight()?.item(wanted, change.operation())?.1.kind();
+        let kind = self.sight()?.named(wanted, change.operation())?.1.kind();
         match kind {
             ItemKind::Layer => self.rename::<Layer>(key, wanted, change, names),
             ItemKind::Image => {

@@ -114,6 +114,16 @@ impl Sight {
         }
     }
 
+    /// As [`Sight::item`], for what is looked up by its name: fails with [`Kind::LayerUnknown`], as the reference does, whatever
+    /// it was meant to be.
+    pub fn named(&self, wanted: &str, operation: &'static str) -> Result<(StoreNumber, Item)> {
+        self.item(wanted, operation).map_err(|_| {
+            Error::new(Kind::LayerUnknown, operation)
+                .detail(format!("no layer, image or container is called {wanted:?}"))
+                .remedy("`lamina layers`, `lamina images` and `lamina containers` list them")
+        })
+    }
+
     /// What of the kind `kind` is called `wanted`, and the store that has it.
     pub fn item_of(&self, kind: ItemKind, wanted: &str, operation: &'static str) -> Result<(StoreNumber, Item)> {
         Ok(match kind {

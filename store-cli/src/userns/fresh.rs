@@ -1,12 +1,14 @@
 //! A user namespace and a mount namespace made for this command.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
 use nix::unistd::{Gid, Uid};
 use storage_core::error::OsContext;
+use storage_core::idmap::{SubIds, Subject};
 use storage_core::{Error, Kind, Result};
 
 /// The call that makes both.
@@ -67,9 +69,10 @@ impl Helper {
     /// Starts the helper when the user has ranges of ids; else says why not.
     fn start(uid: Uid, gid: Gid) -> Result<Self, String> {
         let name = nix::unistd::User::from_uid(uid).ok().flatten().map(|user| user.name);
+        let owner = Subject { name: name.as_deref(), id: Some(uid.as_raw()) };
         let map = |file: &str, own: u32| {
-            let text = std::fs::read_to_string(file).unwrap_or_default();
-            id_map(own, &ranges(&text, name.as_deref(), uid)).ok_or_else(|| format!("{file} has no range for {uid}"))
+            let ids = SubIds::read(Path::new(file)).map_err(|error| error.to_string())?;
+            id_map(own, &ids, owner).ok_or_else(|| format!("{file} has no range for {uid}"))
         };
         let uids = map("/etc/subuid", uid.as_raw())?;
         let gids = map("/etc/subgid", gid.as_raw())?;
@@ -95,33 +98,15 @@ impl Helper {
     }
 }
 
-/// The ranges `start:count` that a file like `/etc/subuid` gives to a user.
-fn ranges(text: &str, name: Option<&str>, uid: Uid) -> Vec<(u32, u32)> {
-    let uid = uid.to_string();
-    let mut found = Vec::new();
-    for line in text.lines() {
-        let mut fields = line.split(':');
-        let (Some(owner), Some(start), Some(count)) = (fields.next(), fields.next(), fields.next()) else { continue };
-        let (Ok(start), Ok(count)) = (start.parse(), count.trim().parse()) else { continue };
-        if (owner == uid || Some(owner) == name) && count > 0 {
-            found.push((start, count));
-        }
-    }
-    found
-}
-
-/// The arguments of `newuidmap`: the own id as 0, the ranges from 1 on. None without ranges.
-fn id_map(own: u32, ranges: &[(u32, u32)]) -> Option<String> {
-    if ranges.is_empty() {
-        return None;
-    }
+/// The arguments of `newuidmap`: the own id as 0, the ranges of `owner` from 1 on, in the file's order. None without ranges.
+fn id_map(own: u32, ids: &SubIds, owner: Subject<'_>) -> Option<String> {
     let mut words = vec![format!("0 {own} 1")];
     let mut next = 1_u32;
-    for &(start, count) in ranges {
-        words.push(format!("{next} {start} {count}"));
-        next = next.checked_add(count)?;
+    for range in ids.ranges(owner) {
+        words.push(format!("{next} {} {}", range.start, range.count));
+        next = next.checked_add(range.count)?;
     }
-    Some(words.join(" "))
+    (words.len() > 1).then(|| words.join(" "))
 }
 
 #[cfg(test)]
@@ -129,12 +114,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_are_found_by_name_and_by_number() {
-        let text = "ann:100000:65536\n# note\nbob:1:x\n1000:300000:10\nann:500000:5\n";
-        let found = ranges(text, Some("ann"), Uid::from_raw(1000));
-        assert_eq!(found, [(100_000, 65_536), (300_000, 10), (500_000, 5)]);
-        assert_eq!(id_map(1000, &found).as_deref(), Some("0 1000 1 1 100000 65536 65537 300000 10 65547 500000 5"));
-        assert_eq!(id_map(1000, &[]), None);
+    fn the_own_id_is_root_and_the_ranges_follow_in_the_order_of_the_file() {
+        let file = SubIds::parse("ann:100000:65536\n1000:300000:10\nann:500000:5\n");
+        let ann = Subject { name: Some("ann"), id: Some(1000) };
+        assert_eq!(id_map(1000, &file, ann).as_deref(), Some("0 1000 1 1 100000 65536 65537 300000 10 65547 500000 5"));
+        assert_eq!(id_map(1000, &file, Subject::named("eve")), None);
     }
 
     #[test]

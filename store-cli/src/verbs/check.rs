@@ -48,7 +48,7 @@ pub(crate) fn check(context: &mut Context) -> Outcome {
 
 pub(crate) fn repair(context: &mut Context) -> Outcome {
     let (store, mut key) = engine::open(context)?;
-    let only = ids(&store, &context.args)?;
+    let only = ids(&store, &context.args);
     let report = look(context, &store, &mut key)?;
     let repaired = mend(context, &store, &mut key, &report, &only)?;
     tell(context, &report, Some(&repaired))?;
@@ -80,13 +80,13 @@ fn mend(
 }
 
 /// The ids of what is called so; what nothing is called any more may still be what a finding is about.
-fn ids(store: &Store, names: &[String]) -> Outcome<Vec<String>> {
+fn ids(store: &Store, names: &[String]) -> Vec<String> {
     let sight = store.sight();
     let id = |name: &String| match sight.as_ref().map(|sight| sight.item(name, "repair")) {
         Ok(Ok((_, item))) => item.id().to_owned(),
         _ => name.clone(),
     };
-    Ok(names.iter().map(id).collect())
+    names.iter().map(id).collect()
 }
 
 fn tell(context: &mut Context, report: &CheckReport, repaired: Option<&RepairReport>) -> Outcome {
@@ -172,14 +172,11 @@ fn summary(report: &CheckReport) -> String {
     let (images, other_images) = (count(Subject::Image, true), count(Subject::Image, false));
     let containers = count(Subject::Container, true);
     let house = report.about(Subject::Store, true).chain(report.about(Subject::Store, false)).count();
-    let mut text = format!(
+    let house = if house > 0 { format!(", {house} errors of the store itself") } else { String::new() };
+    format!(
         "{layers} layer errors, {other_layers} read-only layer errors, {images} image errors, \
-         {other_images} read-only image errors, {containers} container errors"
-    );
-    if house > 0 {
-        text.push_str(&format!(", {house} errors of the store itself"));
-    }
-    text
+         {other_images} read-only image errors, {containers} container errors{house}"
+    )
 }
 
 fn ended(repaired: &RepairReport) -> Outcome {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use storage_core::LayerId;
 
-use super::{create, examine, image, metadata};
+use super::{create, examine, image, maps, metadata};
 use crate::app::Context;
 use crate::engine::{self, Container, NewContainer};
 use crate::flags::Flag;
@@ -12,7 +12,16 @@ use crate::stop::Outcome;
 
 pub(crate) const CREATE_HELP: &str = "\
 Makes a container from an image, or from nothing when the argument is empty: a layer to write to, and a record. Prints
-the new container's id, and its names below it.";
+the new container's id, and its names below it.
+
+A container with id maps sees its files mapped. Where the filesystem can't show them so, a copy of the image's top layer is
+made with the container's owners, once for each maps. --uidmap and --gidmap may be given several times; one of --subuidmap
+and --subgidmap stands for both. --userns-auto gives ids that no other container has, from the ranges of the user that
+storage.conf names (root-auto-userns-user); with it, --uidmap and --gidmap are added to them.";
+
+const PROCESS_LABEL: Flag =
+    Flag::value(&["--process-label"], "SELinux label of its processes; only with --mount-label");
+const MOUNT_LABEL: Flag = Flag::value(&["--mount-label"], "SELinux label of its mount; only with --process-label");
 
 pub(crate) const CREATE_FLAGS: &[Flag] = &[
     Flag::list(&["--name", "-n"], "Container name"),
@@ -21,12 +30,15 @@ pub(crate) const CREATE_FLAGS: &[Flag] = &[
     metadata::FILE,
     Flag::switch(&["--volatile"], "What is written may be lost when the machine stops"),
     super::JSON,
-    create::HOST_UID,
-    create::HOST_GID,
-    create::UID,
-    create::GID,
-    create::SUB_UID,
-    create::SUB_GID,
+    maps::HOST_UID,
+    maps::HOST_GID,
+    maps::UID,
+    maps::GID,
+    maps::SUB_UID,
+    maps::SUB_GID,
+    maps::AUTO,
+    PROCESS_LABEL,
+    MOUNT_LABEL,
 ];
 
 pub(crate) fn containers(context: &mut Context) -> Outcome {
@@ -73,6 +85,9 @@ pub(crate) fn create_container(context: &mut Context) -> Outcome {
         image: context.args.first().cloned(),
         metadata: metadata::given(flags)?.unwrap_or_default(),
         volatile: flags.on("--volatile"),
+        mapping: maps::mapping(flags)?,
+        process_label: flags.value("--process-label").unwrap_or_default().to_owned(),
+        mount_label: flags.value("--mount-label").unwrap_or_default().to_owned(),
         ..NewContainer::default()
     };
     let (store, mut key) = engine::open(context)?;

@@ -3,6 +3,7 @@
 use storage_core::LayerId;
 use storage_core::store::Record;
 
+use super::maps::{self, GID, HOST_GID, HOST_UID, SUB_GID, SUB_UID, UID};
 use crate::app::Context;
 use crate::engine::{self, NewLayer};
 use crate::flags::Flag;
@@ -10,24 +11,20 @@ use crate::input::Input;
 use crate::stop::Outcome;
 
 pub(crate) const HELP: &str =
-    "Prints the new layer's id, and its names below it. Without a parent the layer is a base.";
+    "Prints the new layer's id, and its names below it. Without a parent the layer is a base.
+
+The files belong to the ids that the maps say, or else the parent's maps; a filesystem that can show owners mapped keeps
+them as they are inside, and the record has no maps. --uidmap and --gidmap may be given several times; one of --subuidmap
+and --subgidmap stands for both.";
 pub(crate) const IMPORT_HELP: &str = "\
 Reads a tar archive, plain or compressed with gzip, zstd, xz or bzip2, from standard input or a file, and makes a layer
 of it. Prints the new layer's id, and its names below it. The whole is done aside, without a lock; only then it is a
 layer, so an import that fails or is stopped leaves nothing.";
 
-const ID_MAPS: &str = "id mappings";
-
 const LABEL: Flag = Flag::value(&["--label", "-l"], "Mount Label");
 const NAME: Flag = Flag::list(&["--name", "-n"], "Layer name");
 const ID: Flag = Flag::value(&["--id", "-i"], "Layer ID");
 const READ_ONLY: Flag = Flag::switch(&["--readonly", "-r"], "Mark as read-only");
-pub(super) const HOST_UID: Flag = Flag::switch(&["--hostuidmap"], "Force host UID map").later(ID_MAPS);
-pub(super) const HOST_GID: Flag = Flag::switch(&["--hostgidmap"], "Force host GID map").later(ID_MAPS);
-pub(super) const UID: Flag = Flag::value(&["--uidmap"], "UID map").later(ID_MAPS);
-pub(super) const GID: Flag = Flag::value(&["--gidmap"], "GID map").later(ID_MAPS);
-pub(super) const SUB_UID: Flag = Flag::value(&["--subuidmap"], "subuid UID map for a user").later(ID_MAPS);
-pub(super) const SUB_GID: Flag = Flag::value(&["--subgidmap"], "subgid GID map for a group").later(ID_MAPS);
 
 pub(crate) const CREATE_FLAGS: &[Flag] =
     &[LABEL, NAME, ID, READ_ONLY, super::JSON, HOST_UID, HOST_GID, UID, GID, SUB_UID, SUB_GID];
@@ -72,6 +69,7 @@ fn wanted(context: &Context) -> Outcome<NewLayer> {
         parent: context.args.first().filter(|parent| !parent.is_empty()).cloned(),
         names: flags.list("--name").to_vec(),
         mount_label: flags.value("--label").unwrap_or_default().to_owned(),
+        owners: maps::owners(flags)?,
         read_only: flags.on("--readonly"),
         ..NewLayer::default()
     })

@@ -5,8 +5,6 @@ const LATER: &[(&[&str], &str)] = &[
     (&["copy"], "copying into layers"),
     (&["create-storage-layer", "createstoragelayer"], "driver-level layers, which no record would know,"),
     (&["applydiff-using-staging-dir"], "partial pulls"),
-    (&["layer-parent-owners"], "id mappings"),
-    (&["container-parent-owners"], "containers"),
 ];
 
 /// What the verb `name` waits for; none when it isn't one of these.

@@ -19,11 +19,13 @@ pub(crate) mod later;
 mod layer;
 mod layers;
 mod load;
+mod maps;
 mod metadata;
 mod mount;
 mod names;
 mod of_containers;
 mod of_images;
+mod parents;
 mod save;
 mod status;
 mod tree;
@@ -261,6 +263,15 @@ const VERBS: &[Verb] = &[
         summary: "List storage layers",
         more: "The places that the driver has, also those that no record knows.",
         action: layers::storage_layers,
+        ..PLAIN
+    },
+    Verb {
+        names: &["layer-parent-owners"],
+        arguments: "[options [...]] layerNameOrID [...]",
+        summary: "Compute the set of unmapped parent UIDs and GIDs of layers",
+        more: parents::HELP,
+        count: (1, MANY),
+        action: parents::of_layers,
         ..PLAIN
     },
     Verb {

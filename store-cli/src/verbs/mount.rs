@@ -95,13 +95,20 @@ fn mount_one(store: &Store, key: &mut ThreadKey, name: &str, options: &MountOpti
     let wanted = if options.read_only { FOR_READING } else { FOR_WRITING };
     match store.sight()?.first_of(wanted, name, "mount").map(|(_, item)| item.kind()) {
         Ok(ItemKind::Container) => store.mount_container(key, name, options),
-        Ok(ItemKind::Image) if options.read_only => store.mount_image(key, name, options),
+        Ok(ItemKind::Image) if options.read_only => store.mount_image(key, name, &of_an_image(options)),
         Ok(ItemKind::Image) => Err(Error::new(Kind::LayerUnknown, "mount")
             .detail(format!("{name:?} is an image, which can't be written to"))
             .remedy("mount it with --ro, or make a container of it")),
         // An unknown name fails here, with the words of a layer.
         Ok(ItemKind::Layer) | Err(_) => store.mount(key, name, options),
     }
+}
+
+/// What an image holds is to be looked at: as with the reference's command, nothing runs from there unless `options` say so.
+fn of_an_image(options: &MountOptions) -> MountOptions {
+    let mut options = options.clone();
+    options.options.splice(0..0, ["nosuid", "noexec"].map(str::to_owned));
+    options
 }
 
 pub(crate) fn unmount(context: &mut Context) -> Outcome {

@@ -9,7 +9,7 @@ pub(crate) const FLAGS: &[Flag] = &[Flag::list(&["--name", "-n"], "New name"), s
 
 pub(crate) fn get(context: &mut Context) -> Outcome {
     let (store, _key) = engine::open(context)?;
-    let names = store.sight()?.item(&context.args[0], "get names")?.1.names().to_vec();
+    let names = store.sight()?.named(&context.args[0], "get names")?.1.names().to_vec();
     if context.json() {
         return context.out.json(&names);
     }

@@ -1,6 +1,6 @@
 //! The verbs of containers: their part of the table.
 
-use super::{MANY, PLAIN, Verb, container, data, delete, directories};
+use super::{MANY, PLAIN, Verb, container, data, delete, directories, parents};
 use crate::app::{CHANGES, READS};
 use crate::engine::{ItemKind, Store};
 
@@ -34,6 +34,15 @@ pub(super) const VERBS: &[Verb] = &[
         count: (1, MANY),
         stops: CHANGES,
         action: delete::delete_container,
+        ..PLAIN
+    },
+    Verb {
+        names: &["container-parent-owners"],
+        arguments: "[options [...]] containerNameOrID [...]",
+        summary: "Compute the set of unmapped parent UIDs and GIDs of containers",
+        more: parents::HELP,
+        count: (1, MANY),
+        action: parents::of_containers,
         ..PLAIN
     },
     Verb {

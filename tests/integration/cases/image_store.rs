@@ -70,7 +70,11 @@ fn two_disks(scratch: &Scratch, driver: &'static str) -> Outcome {
     both.plain.podman(&["rmi", "localhost/other:1"]);
     let id = both.split.load(&layout, Form::Plain, second);
     let layer = text(&ours.list(&["image", "-j", second])[0], "layer").to_owned();
-    assert_eq!(ids(&images.layers_dir().join("layers.json")), [layer.clone()], "a layer of an image is there");
+    assert_eq!(
+        ids(&images.layers_dir().join("layers.json")),
+        std::slice::from_ref(&layer),
+        "a layer of an image is there"
+    );
     assert_eq!(ids(&graph.layers_dir().join("layers.json")), below, "and not here");
     assert_eq!(both.places(&layer), (false, true), "so is its tree");
     assert!(
@@ -78,7 +82,7 @@ fn two_disks(scratch: &Scratch, driver: &'static str) -> Outcome {
         "its tar-split stays in the graph root"
     );
     let home = |store: &Store| store.root.join(format!("{driver}-images"));
-    assert_eq!(ids(&home(images).join("images.json")), [id.clone()], "the image is there");
+    assert_eq!(ids(&home(images).join("images.json")), std::slice::from_ref(&id), "the image is there");
     assert!(home(images).join(&id).join("manifest").is_file() && !home(graph).join(&id).exists(), "with its data");
     assert!(images.layers_dir().join("layers.lock").is_file() && home(images).join("images.lock").is_file());
 

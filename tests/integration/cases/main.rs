@@ -17,9 +17,13 @@ mod full_disk;
 mod hammer;
 mod hostile_store;
 mod house;
+mod id_maps;
+mod id_maps_auto;
+mod id_maps_peers;
 mod image_store;
 mod images;
 mod kill;
+mod load;
 mod loaded;
 mod meanwhile;
 mod network;
@@ -58,9 +62,13 @@ const CASES: &[&[Case]] = &[
     house::CASES,
     check::CASES,
     repair::CASES,
+    id_maps::CASES,
+    id_maps_auto::CASES,
+    id_maps_peers::CASES,
     kill::CASES,
     chain::CASES,
     full_disk::CASES,
+    load::CASES,
     power::CASES,
     bad_input::CASES,
     tour::CASES,

@@ -96,7 +96,7 @@ fn strict(scratch: &Scratch, driver: &'static str) -> Outcome {
         let (image, name) = (id(format!("image {round}")), format!("name-{round}"));
         store.ok(&["add-names", "-n", &name, top]);
         store.ok(&["create-image", "-i", &image, top]);
-        std::fs::write(&data, vec![b'0' + round as u8; 5000]).expect("write an item of data");
+        std::fs::write(&data, format!("{round}").repeat(5000)).expect("write an item of data");
         store.ok(&["set-image-data", "-f", data.to_str().expect("a printable path"), &image, "manifest"]);
         store.ok(&["create-container", "-n", "box", &image]);
         disk.lose_power()?;

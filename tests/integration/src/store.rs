@@ -26,6 +26,8 @@ pub struct Store {
     pub driver: &'static str,
     /// Global flags put before the verb.
     pub flags: Vec<String>,
+    /// Variables of the environment, by name.
+    pub env: Vec<(&'static str, String)>,
 }
 
 /// A command that has ended, with what it was.
@@ -54,7 +56,7 @@ impl Store {
     /// A store of the command under test at given places.
     pub fn at(root: &Path, run: &Path, driver: &'static str) -> Self {
         let bin = machine::lamina().expect("the supervisor found a command to test");
-        Store { bin, root: root.to_path_buf(), run: run.to_path_buf(), driver, flags: Vec::new() }
+        Store { bin, root: root.to_path_buf(), run: run.to_path_buf(), driver, flags: Vec::new(), env: Vec::new() }
     }
 
     /// The same store, driven by the reference.
@@ -72,6 +74,14 @@ impl Store {
         store
     }
 
+    /// The same store with one more variable, for either command.
+    #[must_use = "the store given is unchanged"]
+    pub fn with_env(&self, name: &'static str, value: impl Into<String>) -> Self {
+        let mut store = self.clone();
+        store.env.push((name, value.into()));
+        store
+    }
+
     /// Whether this store is driven by the reference.
     pub fn is_peer(&self) -> bool {
         self.bin.ends_with(machine::PEER)
@@ -81,7 +91,7 @@ impl Store {
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.bin);
         command.arg("-g").arg(&self.root).arg("-R").arg(&self.run).args(["-s", self.driver]).args(&self.flags);
-        command.stdin(Stdio::null());
+        command.stdin(Stdio::null()).envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -89,7 +99,10 @@ impl Store {
     pub fn argv<S: AsRef<OsStr>>(&self, args: &[S]) -> Vec<std::ffi::OsString> {
         let mut command = self.command();
         command.args(args);
-        std::iter::once(command.get_program()).chain(command.get_args()).map(OsStr::to_owned).collect()
+        let line = std::iter::once(command.get_program()).chain(command.get_args()).map(OsStr::to_owned);
+        let variables: Vec<_> = self.env.iter().map(|(name, value)| format!("{name}={value}").into()).collect();
+        let env = (!variables.is_empty()).then(|| "env".into());
+        env.into_iter().chain(variables).chain(line).collect()
     }
 
     /// Runs it to its end.

@@ -65,7 +65,7 @@ fn a_layer_with_other_maps_than_its_parent_has_the_whole_tree_under_new_owners_b
             let merged = store.mount(&c, &MountOptions::default()).unwrap();
             assert_eq!(shell_output(&merged, inside), expected);
             drop(store.unmount(&c, Extent::One).unwrap());
-            let owners = OwnerMaps { layer: map.clone(), base: Maps::NONE };
+            let owners = OwnerMaps { layer: map.clone(), base: Maps::NONE, ..OwnerMaps::default() };
             assert_eq!(differences(store, &c, &b, &owners), Vec::<String>::new());
             store.edit(&c, "chown 1002 e");
             assert_eq!(differences(store, &c, &b, &owners), ["C /e"]);

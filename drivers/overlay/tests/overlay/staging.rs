@@ -50,9 +50,8 @@ fn a_layer_that_learns_its_parent_late_is_as_one_that_knew_it() {
             store.shared(|_, held| staged.settle(held, &parent, root)).unwrap();
             store.commit(staged, name).unwrap();
             let tree = shell_output(&store.home, &format!("find {name} -printf '%p %y %m %U:%G\\n' | sort"));
-            let rest = "link f 644 0:0\nlower f 644 0:0\nmerged d 700 0:0\nwork d 700 0:0\n";
-            let rest: String = rest.lines().map(|line| format!("{name}/{line}\n")).collect();
-            assert_eq!(tree, format!("{expected}{rest}"));
+            let rest = ["link f 644 0:0", "lower f 644 0:0", "merged d 700 0:0", "work d 700 0:0"];
+            assert_eq!(tree, format!("{expected}{}", rest.map(|part| format!("{name}/{part}\n")).concat()));
             let link = std::fs::read_to_string(store.home.join("a/link")).unwrap();
             assert_eq!(std::fs::read_to_string(store.home.join(name).join("lower")).unwrap(), format!("l/{link}"));
         }

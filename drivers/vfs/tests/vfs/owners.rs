@@ -37,7 +37,7 @@ fn a_copy_has_the_owners_that_its_maps_ask_for() {
         shell(&home.join("b"), "stat -c '%n %a %u:%g' . d d/f"),
         ". 555 5000:5000\nd 755 5000:5000\nd/f 4755 5001:7010\n"
     );
-    let owners = OwnerMaps { layer: other.clone(), base: one.clone() };
+    let owners = OwnerMaps { layer: other.clone(), base: one.clone(), ..OwnerMaps::default() };
     let count = |store: &mut Store, owners: &OwnerMaps| {
         let compared = store.shared(|driver, held| driver.compare(held, &b, Some(&a), owners)).unwrap();
         let mut count = 0;

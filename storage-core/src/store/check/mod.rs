@@ -45,16 +45,9 @@ struct Check<'a> {
 #[derive(Clone, Copy)]
 struct Readable {
     layers: bool,
-    images: bool,
-    containers: bool,
     mounts: bool,
-}
-
-impl Readable {
-    /// Whether all is known that tells who uses what.
-    fn users(self) -> bool {
-        self.layers && self.images && self.containers
-    }
+    /// All that tells who uses what: layers, images and containers.
+    users: bool,
 }
 
 impl Store {
@@ -72,7 +65,7 @@ impl Store {
                 check.contents(key)?;
             }
         }
-        if readable.users() {
+        if readable.users {
             check.things(key)?;
             check.unreferenced(key)?;
         }
@@ -81,7 +74,7 @@ impl Store {
         if readable.layers && readable.mounts {
             check.mounts(key)?;
         }
-        check.inherit()?;
+        check.inherit();
         check.report.sort();
         Ok(check.report)
     }

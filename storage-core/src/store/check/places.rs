@@ -22,7 +22,7 @@ impl Check<'_> {
     /// them can be read.
     pub(super) fn places(&mut self, key: &mut ThreadKey, readable: Readable) -> Result<()> {
         let store = self.store;
-        if readable.users() {
+        if readable.users {
             let found = {
                 let (layers, mut key) = store.layers.read(key, &store.wait)?;
                 let (_images, mut key) = store.images.read(&mut key, &store.wait)?;

@@ -30,7 +30,7 @@ impl Check<'_> {
                 false
             }
         };
-        Ok(Readable { layers, images, containers, mounts })
+        Ok(Readable { layers, mounts, users: layers && images && containers })
     }
 
     fn level<R: Kept<Level = L>, L: Level>(

@@ -11,6 +11,7 @@ use super::{AT_ONCE, Check, Depth};
 use crate::error::{Kind, OsContext, Result};
 use crate::locks::ThreadKey;
 use crate::store::big_data::{copy_hashed, file_name};
+use crate::store::images::MANIFEST;
 use crate::store::sight::{Sight, StoreNumber};
 use crate::store::{Container, Image, Item};
 
@@ -30,17 +31,15 @@ impl Check<'_> {
         for ids in images.chunks(AT_ONCE) {
             self.held(key, |check, sight| {
                 for image in ids.iter().filter_map(|id| sight.images.first()?.get(id)) {
-                    check.image(sight, 0, image)?;
+                    check.image(sight, 0, image);
                 }
-                Ok(())
             })?;
         }
         for ids in containers.chunks(AT_ONCE) {
             self.held(key, |check, sight| {
                 for container in ids.iter().filter_map(|id| sight.containers.get(id)) {
-                    check.container(sight, container)?;
+                    check.container(sight, container);
                 }
-                Ok(())
             })?;
         }
         if self.options.depth == Depth::Full {
@@ -50,16 +49,17 @@ impl Check<'_> {
     }
 
     /// Runs `look` while nothing that it looks at can change.
-    fn held(&mut self, key: &mut ThreadKey, look: impl FnOnce(&mut Self, &Sight) -> Result<()>) -> Result<()> {
+    fn held(&mut self, key: &mut ThreadKey, look: impl FnOnce(&mut Self, &Sight)) -> Result<()> {
         let store = self.store;
         let (_layers, mut key) = store.layers.read(key, &store.wait)?;
         let (_images, mut key) = store.images.read(&mut key, &store.wait)?;
         let (_containers, _key) = store.containers.read(&mut key, &store.wait)?;
         let sight = store.sight()?;
-        look(self, &sight)
+        look(self, &sight);
+        Ok(())
     }
 
-    fn image(&mut self, sight: &Sight, number: StoreNumber, image: &Arc<Image>) -> Result<()> {
+    fn image(&mut self, sight: &Sight, number: StoreNumber, image: &Arc<Image>) {
         self.report.images += 1;
         let say = |kind| Finding::new(kind, Subject::Image, &image.id).in_store(number);
         for top in image.top_layers() {
@@ -72,10 +72,10 @@ impl Check<'_> {
                 }
             }
         }
-        self.data(number, &Item::Image(Arc::clone(image)), Subject::Image, OF_IMAGE)
+        self.data(number, &Item::Image(Arc::clone(image)), Subject::Image, OF_IMAGE);
     }
 
-    fn container(&mut self, sight: &Sight, container: &Arc<Container>) -> Result<()> {
+    fn container(&mut self, sight: &Sight, container: &Arc<Container>) {
         self.report.containers += 1;
         let say = |kind| Finding::new(kind, Subject::Container, &container.id);
         let has_image = sight.images.iter().any(|table| table.get(&container.image).is_some());
@@ -85,17 +85,17 @@ impl Check<'_> {
         if sight.layer_by_id(&container.layer).is_none() {
             self.say(say(FindingKind::ContainerLayerMissing).detail(format!("layer {}", container.layer)));
         }
-        self.data(0, &Item::Container(Arc::clone(container)), Subject::Container, OF_CONTAINER)
+        self.data(0, &Item::Container(Arc::clone(container)), Subject::Container, OF_CONTAINER);
     }
 
     /// Whether the data of an item is there, in its size.
-    fn data(&mut self, number: StoreNumber, item: &Item, subject: Subject, kinds: Kinds) -> Result<()> {
+    fn data(&mut self, number: StoreNumber, item: &Item, subject: Subject, kinds: Kinds) {
         let home = self.store.data_home(number, item).ok();
         for name in item.data_names() {
             let finding = |kind| Finding::new(kind, subject, item.id()).in_store(number).detail(format!("{name:?}"));
             let path = home.as_ref().zip(file_name(name).ok()).map(|(home, file)| home.join(file));
             let size = path.as_ref().and_then(|path| size_of(path));
-            let at = |finding: Finding| path.iter().fold(finding, |finding, path| finding.at(path));
+            let at = |finding: Finding| path.iter().fold(finding, Finding::at);
             match (size, recorded_size(item, name)) {
                 (None, _) => self.say(at(finding(kinds.0))),
                 (Some(size), Some(said)) if size != said => {
@@ -105,7 +105,6 @@ impl Check<'_> {
                 _ => {}
             }
         }
-        Ok(())
     }
 
     /// Whether data has the digest that its record says. Without a lock: what differs is looked at again in fresh records.
@@ -120,10 +119,11 @@ impl Check<'_> {
                 Item::Layer(_) => continue,
             };
             let Ok(home) = self.store.data_home(0, &item) else { continue };
-            for (name, digest) in digests.iter().filter(|(name, digest)| is_plain_digest(name, digest)) {
+            for (name, digest) in digests.iter().filter(|(_, digest)| digest.starts_with("sha256:")) {
                 let Ok(path) = file_name(name).map(|file| home.join(file)) else { continue };
                 let wrong = digest_of(&path)?.filter(|found| found != digest);
                 if let Some(found) = wrong
+                    && !(name.starts_with(MANIFEST) && is_signed(&path))
                     && size_of(&path).is_some_and(|size| recorded_size(&item, name).is_none_or(|said| said == size))
                     && self.still_says(&item, name, digest)?
                 {
@@ -136,14 +136,11 @@ impl Check<'_> {
     }
 
     fn still_says(&self, item: &Item, name: &str, digest: &str) -> Result<bool> {
-        let now = match item {
-            Item::Image(image) => {
-                self.store.images.snapshot()?.get(&image.id).and_then(|now| now.big_data_digests.get(name).cloned())
-            }
-            _ => {
-                let table = self.store.containers.snapshot()?;
-                table.get(item.id()).and_then(|now| now.big_data_digests.get(name).cloned())
-            }
+        let now = if let Item::Image(image) = item {
+            self.store.images.snapshot()?.get(&image.id).and_then(|now| now.big_data_digests.get(name).cloned())
+        } else {
+            let table = self.store.containers.snapshot()?;
+            table.get(item.id()).and_then(|now| now.big_data_digests.get(name).cloned())
         };
         Ok(now.is_some_and(|now| now == digest))
     }
@@ -174,18 +171,18 @@ impl Check<'_> {
                 }
                 let item = Item::Layer(Arc::clone(layer));
                 let missing = FindingKind::LayerDataMissing;
-                self.data(number, &item, Subject::Layer, (missing, missing, missing))?;
+                self.data(number, &item, Subject::Layer, (missing, missing, missing));
             }
             for image in images.iter() {
-                self.image(&sight, number, image)?;
+                self.image(&sight, number, image);
             }
         }
         Ok(())
     }
 
     /// Images and containers on layers, and containers of images, that only deletion mends.
-    pub(super) fn inherit(&mut self) -> Result<()> {
-        let Ok(sight) = self.store.sight() else { return Ok(()) };
+    pub(super) fn inherit(&mut self) {
+        let Ok(sight) = self.store.sight() else { return };
         let mut lost: HashMap<String, Vec<String>> = HashMap::new();
         let bad = |f: &&Finding| f.subject == Subject::Layer && f.kind.mend() == Mend::Delete;
         for finding in self.report.findings.iter().filter(bad) {
@@ -227,13 +224,13 @@ impl Check<'_> {
             found.extend(words.into_iter().map(finding));
         }
         self.report.findings.extend(found);
-        Ok(())
     }
 }
 
-/// The digest of a manifest need not be that of its bytes: old signed ones leave the signature out.
-fn is_plain_digest(name: &str, digest: &str) -> bool {
-    digest.starts_with("sha256:") && !name.starts_with(crate::store::images::MANIFEST)
+/// Whether a manifest is one of the old signed ones, whose digest leaves the signatures out.
+fn is_signed(path: &Path) -> bool {
+    let read = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
+    read.is_some_and(|manifest| manifest.get("signatures").is_some())
 }
 
 fn recorded_size(item: &Item, name: &str) -> Option<u64> {

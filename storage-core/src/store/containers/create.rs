@@ -11,11 +11,12 @@ use crate::idmap::Maps;
 use crate::ids::LayerId;
 use crate::locks::level::Layers;
 use crate::locks::{MayTake, ThreadKey};
-use crate::store::create::{Owners, check_name, unique};
+use crate::store::create::{Keep, Owners, check_name, unique};
 use crate::store::images::NewData;
 use crate::store::import::Content;
 use crate::store::intent::Intent;
 use crate::store::kept::Kept;
+use crate::store::mapping::Base;
 use crate::store::records::{Edit, Location, json};
 use crate::store::rubbish::Rubbish;
 use crate::store::{Image, ItemKind, Mapping, NewLayer, Store, StoreNumber};
@@ -53,6 +54,16 @@ pub struct NewContainer {
 }
 
 impl NewContainer {
+    /// Fails when one of the two labels is given without the other.
+    fn check_labels(&self) -> Result<()> {
+        if self.process_label.is_empty() == self.mount_label.is_empty() {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Usage, "create container")
+            .detail("the labels of processes and of mounts must either not be specified or both be specified")
+            .remedy("give both labels, or none"))
+    }
+
     /// The record, but for what is known only under the locks.
     fn record(&self, id: &LayerId, image: &str, location: Location) -> Container {
         let mut flags = self.flags.clone();
@@ -80,7 +91,7 @@ impl NewContainer {
 /// What a new container stands on.
 struct Ground {
     source: Option<(StoreNumber, Arc<Image>)>,
-    base: Option<String>,
+    base: Base,
     maps: Maps,
 }
 
@@ -95,6 +106,7 @@ impl Store {
     /// is left.
     pub fn create_container(&self, key: &mut ThreadKey, new: &NewContainer, task: &Task) -> Result<Arc<Container>> {
         new.names.iter().try_for_each(|name| check_name(name))?;
+        new.check_labels()?;
         let source = match new.image.as_deref().filter(|image| !image.is_empty()) {
             None => None,
             Some(wanted) => {
@@ -142,15 +154,15 @@ impl Store {
         check_free(&*self.containers.snapshot()?, &container)?;
         let layer = NewLayer {
             id: new.layer.clone(),
-            parent: ground.base.clone(),
-            owners: Owners::Mapped(ground.maps.clone()),
+            parent: ground.base.layer.clone(),
+            owners: Owners::mapped(&ground.base.kept),
             mount_label: new.mount_label.clone(),
             options: new.options.clone(),
             ..NewLayer::default()
         };
         let mut plan = self.plan_layer(&layer)?;
         plan.location = location;
-        plan.shifted = self.can_shift(&ground.maps);
+        plan.keep = Keep::AsAsked;
         container.layer = plan.id.to_string();
         let side = container.side_places(self);
         let staged = self.stage_data(&side, &new.data)?;

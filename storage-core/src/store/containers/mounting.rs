@@ -20,7 +20,7 @@ impl Store {
             options.volatile = false;
             options.options.retain(|option| option != "volatile");
         }
-        let maps = Maps { uids: container.uid_map.clone(), gids: container.gid_map.clone() };
+        let maps = container.maps();
         if !maps.is_identity() {
             options.namespace = self.namespace_for(&container, &maps)?;
         }
@@ -31,13 +31,13 @@ impl Store {
     fn namespace_for(&self, container: &Container, maps: &Maps) -> Result<Option<Namespace>> {
         let sight = self.sight()?;
         let (_, layer) = sight.layer(&container.layer, "mount container")?;
-        let parent = sight.layer_by_id(&layer.parent).map(|(_, parent)| parent.maps()).unwrap_or_default();
-        match (self.can_shift(maps), parent.is_empty(), layer.maps().is_empty()) {
-            (true, true, _) => Namespace::of(maps).map(Some),
-            // The reference made it where it could show owners mapped.
-            (false, true, true) => Err(no_shifting(container)),
-            _ => Ok(None),
+        if layer.maps() == *maps {
+            return Ok(None);
         }
+        if layer.maps().is_empty() && self.shows_owners_mapped() {
+            return Namespace::of(maps).map(Some);
+        }
+        Err(no_shifting(container))
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::error::Kind;
+use crate::idmap::Maps;
 use crate::store::IdMap;
 use crate::store::records::{Location, NameScope, Record, RecordTable, json_fields, record_accessors};
 
@@ -77,6 +78,11 @@ impl Container {
     pub fn mount_options(&self) -> Vec<String> {
         let options = self.flags.get(MOUNT_OPTIONS).and_then(Value::as_array);
         options.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    }
+
+    /// The maps with which it sees its layer; none when it sees it as it is.
+    pub fn maps(&self) -> Maps {
+        Maps { uids: self.uid_map.clone(), gids: self.gid_map.clone() }
     }
 
     /// Whether what is written in the container may be lost when the machine stops.

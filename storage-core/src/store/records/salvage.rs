@@ -26,7 +26,9 @@ pub(crate) fn salvage<R: Record>(files: &[RecordBytes<'_>]) -> Salvaged<R> {
             Option::unwrap_or_default,
         );
         let location = Location::of_file(number);
-        raw.into_iter().for_each(|raw| sort_out(raw, location, &mut records, &mut damaged));
+        for raw in raw {
+            sort_out(raw, location, &mut records, &mut damaged);
+        }
     }
     Salvaged { table: RecordTable::of(records, damaged), broken }
 }

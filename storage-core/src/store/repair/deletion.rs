@@ -6,14 +6,22 @@ use super::{DamagedContainers, Repair};
 use crate::error::{Error, Kind, Result};
 use crate::locks::ThreadKey;
 use crate::store::check::{Finding, FindingKind, Subject};
+use crate::store::sight::Sight;
 use crate::store::{Deletion, Store};
 use crate::task::Task;
 
 impl Repair<'_> {
     /// Deletes what `findings` tell that only deletion mends, and what can't be without it.
     pub(super) fn delete(&mut self, key: &mut ThreadKey, findings: &[&Finding]) -> Result<()> {
+        let findings = &self.still_true(key, findings)?;
         let of = |subject| -> BTreeSet<String> {
-            findings.iter().filter(|finding| finding.subject == subject).map(|finding| finding.id.clone()).collect()
+            // What is damaged below goes with what is below.
+            findings
+                .iter()
+                .filter(|finding| finding.kind != FindingKind::Inherited)
+                .filter(|finding| finding.subject == subject)
+                .map(|finding| finding.id.clone())
+                .collect()
         };
         let unused = |finding: &&&Finding| finding.kind == FindingKind::LayerUnreferenced;
         let idle: BTreeSet<String> = findings.iter().filter(unused).map(|finding| finding.id.clone()).collect();
@@ -38,6 +46,38 @@ impl Repair<'_> {
             }
         }
         self.delete_idle(key, &idle)
+    }
+
+    /// Those of `findings` that hold still: what was made again may have mended them.
+    fn still_true<'f>(&self, key: &mut ThreadKey, findings: &[&'f Finding]) -> Result<Vec<&'f Finding>> {
+        let store = self.store;
+        let (guard, _key) = store.layers.read(key, &store.wait)?;
+        let shared = guard.shared();
+        let driver = store.gate.shared(&shared)?;
+        let seen_at_once = [
+            FindingKind::ParentMissing,
+            FindingKind::PlaceMissing,
+            FindingKind::LayerBroken,
+            FindingKind::LayerDataMissing,
+        ];
+        let mut true_still = Vec::new();
+        for &finding in findings {
+            let holds = if seen_at_once.contains(&finding.kind) {
+                let layer = guard.table().get(&finding.id);
+                let now = layer.map(|layer| store.look_at_layer(guard.table(), &driver, layer)).transpose()?;
+                now.is_some_and(|now| now.iter().any(|now| now.kind == finding.kind))
+            } else if finding.kind == FindingKind::ImageLayerMissing {
+                let sight = store.sight()?;
+                let image = sight.images.first().and_then(|own| own.get(&finding.id));
+                image.is_some_and(|image| image.top_layers().any(|top| !is_whole(&sight, top)))
+            } else {
+                true
+            };
+            if holds {
+                true_still.push(finding);
+            }
+        }
+        Ok(true_still)
     }
 
     /// The images and containers on `layers`, besides those that are damaged themselves.
@@ -90,6 +130,11 @@ impl Repair<'_> {
             failed => self.note(failed),
         }
     }
+}
+
+/// Whether `top` and all that it stands on is known.
+fn is_whole(sight: &Sight, top: &str) -> bool {
+    sight.layer_by_id(top).is_some_and(|(number, layer)| sight.layer_ref(number, layer).is_ok())
 }
 
 impl Store {
@@ -152,7 +197,9 @@ impl Store {
         if !nameless.is_empty() {
             // An id that can't be a file name has no parts.
             let mut edit = crate::store::records::Edit::of(guard.table());
-            nameless.iter().for_each(|layer| edit.remove(&layer.id));
+            for layer in &nameless {
+                edit.remove(&layer.id);
+            }
             self.save_edit(&mut guard, edit)?;
         }
         if !named.is_empty() {

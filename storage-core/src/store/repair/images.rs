@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::salvage::data_keys;
 use super::{Repair, check};
 use crate::archive::HashingWriter;
 use crate::error::Result;
@@ -14,7 +15,7 @@ use crate::store::big_data::file_name;
 use crate::store::images::MANIFEST;
 use crate::store::kept::Kept;
 use crate::store::layers::LayerTable;
-use crate::store::records::{Edit, json};
+use crate::store::records::{Damaged, Edit, json};
 use crate::store::rubbish::Rubbish;
 use crate::store::{Image, Store};
 
@@ -40,7 +41,7 @@ impl Repair<'_> {
         let layers = store.layers()?;
         let table = store.images.snapshot()?;
         let known: HashSet<String> = table.iter().map(|image| image.id.clone()).collect();
-        let damaged: HashSet<String> = table.damaged().iter().filter_map(|damaged| damaged.id()).collect();
+        let damaged: HashSet<String> = table.damaged().iter().filter_map(Damaged::id).collect();
         let mut found = Vec::new();
         for entry in std::fs::read_dir(&home).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
@@ -77,7 +78,7 @@ impl Store {
             location: self.places.images_go_to(),
             ..Image::default()
         };
-        for key in self.data_keys(home) {
+        for key in data_keys(home) {
             let bytes = read(&key)?;
             let mut hashing = HashingWriter::new(std::io::sink());
             std::io::Write::write_all(&mut hashing, &bytes).ok()?;

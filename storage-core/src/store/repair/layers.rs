@@ -82,7 +82,7 @@ impl Repair<'_> {
             let shared = guard.shared();
             let driver = store.gate.shared(&shared)?;
             let parent = guard.table().get(&layer.parent).map(|parent| parent.maps()).unwrap_or_default();
-            let maps = crate::driver::OwnerMaps { layer: layer.maps(), base: parent };
+            let maps = crate::driver::OwnerMaps { layer: layer.maps(), base: parent, ..Default::default() };
             let comparison = driver.compare(&reference, reference.parent_ref().as_ref(), &maps)?;
             // A scratch place of the driver's, which is thrown away: the archive is read as any other is.
             let plan = crate::driver::Plan::new(Start::OnParent(reference.parent_ref()));

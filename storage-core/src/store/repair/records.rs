@@ -1,5 +1,6 @@
 //! Records that can't be understood, or contradict each other: they leave the file, and are kept beside it.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -10,7 +11,7 @@ use crate::error::{OsContext, Result};
 use crate::locks::{MayTake, ThreadKey, World};
 use crate::store::check::{Finding, Subject};
 use crate::store::kept::Kept;
-use crate::store::records::{Edit, Location};
+use crate::store::records::{Damaged, Edit, Location};
 use crate::store::rubbish::Rubbish;
 use crate::store::{Container, Image, Layer};
 
@@ -19,7 +20,7 @@ impl Repair<'_> {
     pub(super) fn contradictions(&mut self, key: &mut ThreadKey, findings: &[&Finding]) -> Result<()> {
         let about = |subject| findings.iter().any(|finding| finding.subject == subject);
         if about(Subject::Layer) {
-            let done = self.set_aside::<Layer>(key);
+            let done = self.set_aside_layers(key);
             self.note(done)?;
         }
         if about(Subject::Image) {
@@ -32,6 +33,17 @@ impl Repair<'_> {
         }
         self.report.repaired.extend(findings.iter().map(|&finding| finding.clone()));
         Ok(())
+    }
+
+    /// As [`Repair::set_aside`]; a layer whose record is taken out and that has a place is known again by that.
+    fn set_aside_layers(&mut self, key: &mut ThreadKey) -> Result<()> {
+        let damaged: BTreeSet<String> = self.store.layers()?.damaged().iter().filter_map(Damaged::id).collect();
+        self.set_aside::<Layer>(key)?;
+        if damaged.is_empty() {
+            return Ok(());
+        }
+        self.recall_layers(key, &damaged)?;
+        self.recall_digests(key)
     }
 
     fn set_aside<R: Kept>(&mut self, key: &mut ThreadKey) -> Result<()>

@@ -1,6 +1,6 @@
 //! Files of records that can't be read: what stands before the break is saved, and layers are known again by their places.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::ids::LayerId;
 use crate::locks::{MayTake, ThreadKey};
 use crate::store::check::Finding;
 use crate::store::kept::Kept;
-use crate::store::records::{Edit, Location, Salvaged, json, salvage};
+use crate::store::records::{Damaged, Edit, Location, Salvaged, json, salvage};
 use crate::store::rubbish::Rubbish;
 use crate::store::{Container, Image, Layer, Store};
 
@@ -88,7 +88,7 @@ impl Repair<'_> {
         let made = {
             let shared = guard.shared();
             let known = guard.table().records().map(|layer| layer.id.clone());
-            let damaged = guard.table().damaged().iter().filter_map(|damaged| damaged.id());
+            let damaged = guard.table().damaged().iter().filter_map(Damaged::id);
             let known: HashSet<String> = known.chain(damaged).chain(store.layers_of_others()).collect();
             store.recalled_layers(&store.gate.shared(&shared)?, &known)?
         };
@@ -98,7 +98,26 @@ impl Repair<'_> {
             edit.rewrite(Location::of_file(*number));
         }
         if let Some(location) = lost {
-            made.into_iter().for_each(|layer| edit.push(Layer { location, ..layer }));
+            for layer in made {
+                edit.push(Layer { location, ..layer });
+            }
+        }
+        if edit.is_empty() { Ok(()) } else { store.save_edit(&mut guard, edit) }
+    }
+
+    /// Makes records of those of `lost` that have a place and no record.
+    pub(super) fn recall_layers(&mut self, key: &mut ThreadKey, lost: &BTreeSet<String>) -> Result<()> {
+        let store = self.store;
+        let mut rubbish = Rubbish::of(store);
+        let (mut guard, _key) = store.write_layers(key, &mut rubbish)?;
+        let made = {
+            let known: HashSet<String> = guard.table().records().map(|layer| layer.id.clone()).collect();
+            let shared = guard.shared();
+            store.recalled_layers(&store.gate.shared(&shared)?, &known)?
+        };
+        let mut edit = Edit::of(guard.table());
+        for layer in made.into_iter().filter(|layer| lost.contains(&layer.id)) {
+            edit.push(layer);
         }
         if edit.is_empty() { Ok(()) } else { store.save_edit(&mut guard, edit) }
     }
@@ -171,7 +190,7 @@ impl Store {
                 made.push(Layer {
                     parent,
                     created: self.time_of_place(&id),
-                    big_data_names: self.data_keys(&self.data_dir(id.as_str())),
+                    big_data_names: data_keys(&self.data_dir(id.as_str())),
                     id: id.to_string(),
                     ..Layer::default()
                 });
@@ -186,16 +205,16 @@ impl Store {
         let changed = |metadata: Metadata| OffsetDateTime::from_unix_timestamp(metadata.mtime()).ok();
         place.ok().and_then(changed).map_or_else(json::now, json::written)
     }
+}
 
-    /// The keys of the data in a directory.
-    pub(super) fn data_keys(&self, home: &Path) -> Vec<String> {
-        let entries = std::fs::read_dir(home).into_iter().flatten().flatten();
-        let files = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
-        let mut keys: Vec<String> =
-            files.filter_map(|entry| crate::store::big_data::key_of(entry.file_name().to_str()?)).collect();
-        keys.sort();
-        keys
-    }
+/// The keys of the data in a directory.
+pub(super) fn data_keys(home: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(home).into_iter().flatten().flatten();
+    let files = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
+    let mut keys: Vec<String> =
+        files.filter_map(|entry| crate::store::big_data::key_of(entry.file_name().to_str()?)).collect();
+    keys.sort();
+    keys
 }
 
 /// Whether `one` and `other` are the same record.
