@@ -4,7 +4,7 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
-use storage_core::driver::{Candidate, Capability, Registry, Roots};
+use storage_core::driver::{Capability, Registry, Roots};
 use storage_core::idmap::auto::Limits;
 use storage_core::lockfile::{LockWait, Wait};
 use storage_core::store::{AutoIds, StoreOptions, VolatileMounts};
@@ -36,29 +36,17 @@ pub(crate) fn registry() -> Result<Registry> {
 pub(crate) fn open(context: &Context) -> Result<(Store, ThreadKey)> {
     context.globals.configuration.check_supported()?;
     let registry = registry()?;
-    let options = StoreOptions { driver: wanted_driver(&context.globals, &registry)?, ..options(&context.globals) };
     let mut key = ThreadKey::take()?;
-    let store = Store::open(&options, &registry, &mut key)?;
+    let store = Store::open(&options(&context.globals), &registry, &mut key)?;
     Ok((store, key))
 }
 
-/// The driver to open the store with: the one that is named, else the first of the configured list that works on a root
-/// which has none yet. None leaves the choice to the registry.
+/// The driver that a store is opened with, as far as somebody says it. None leaves the choice to the registry.
 pub(crate) fn wanted_driver(globals: &Globals, registry: &Registry) -> Result<Option<String>> {
-    let list = &globals.configuration.driver_priority;
-    if globals.driver.is_some() || list.is_empty() {
-        return Ok(globals.driver.clone());
+    match &globals.driver {
+        None => registry.preferred(&roots(globals), &globals.configuration.driver_priority, &globals.driver_options),
+        named => Ok(named.clone()),
     }
-    let candidates = registry.survey(&roots(globals), &globals.driver_options)?;
-    Ok(first_of(list, &candidates))
-}
-
-fn first_of(list: &[String], candidates: &[Candidate]) -> Option<String> {
-    if candidates.iter().any(|each| each.prior) {
-        return None;
-    }
-    let usable = |name: &&String| candidates.iter().any(|each| each.descriptor.name == *name && each.survey.usable);
-    list.iter().find(usable).cloned()
 }
 
 /// The places that the flags and the configuration name.
@@ -77,6 +65,7 @@ pub(crate) fn options(globals: &Globals) -> StoreOptions {
         graph_root: globals.graph_root.clone(),
         run_root: globals.run_root.clone(),
         driver: globals.driver.clone(),
+        driver_priority: globals.configuration.driver_priority.clone(),
         driver_options: globals.driver_options.clone(),
         durability: globals.durability,
         auto_ids: auto_ids(globals),

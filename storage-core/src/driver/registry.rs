@@ -122,6 +122,22 @@ impl Registry {
         Ok(candidates)
     }
 
+    /// The first driver of the list `priority` that works on a root which no driver has a home on yet. None leaves the choice to
+    /// [`Registry::choose`].
+    pub fn preferred(&self, roots: &Roots, priority: &[String], options: &[String]) -> Result<Option<String>> {
+        if priority.is_empty() {
+            return Ok(None);
+        }
+        for name in self.drivers.keys() {
+            if is_prior(&Request::new(roots, name, options)?) {
+                return Ok(None);
+            }
+        }
+        let candidates = self.survey(roots, options)?;
+        let usable = |name: &&String| candidates.iter().any(|each| each.descriptor.name == *name && each.survey.usable);
+        Ok(priority.iter().find(usable).cloned())
+    }
+
     /// The driver with which a store is opened: as [`Registry::choose`], but the machine is looked at only where the driver
     /// has no home on the root yet.
     pub fn settle(&self, roots: &Roots, wanted: Option<&str>, options: &[String]) -> Result<Descriptor> {

@@ -69,7 +69,11 @@ impl Store {
         let additional =
             options.additional_stores.iter().map(|root| absolute(root, "additional store")).collect::<Result<_>>()?;
         let roots = Roots { graph: graph_root.clone(), run: run_root.clone(), image: image_store.clone(), additional };
-        let descriptor = registry.settle(&roots, options.driver.as_deref(), &options.driver_options)?;
+        let wanted = match &options.driver {
+            None => registry.preferred(&roots, &options.driver_priority, &options.driver_options)?,
+            named => named.clone(),
+        };
+        let descriptor = registry.settle(&roots, wanted.as_deref(), &options.driver_options)?;
         let mut roots = roots.with_options(descriptor.name, &options.driver_options)?;
         // What the store has itself would only be listed twice.
         roots.additional.retain(|root| *root != graph_root && Some(root) != image_store.as_ref());

@@ -43,6 +43,8 @@ pub struct StoreOptions {
     pub additional_stores: Vec<PathBuf>,
     /// The driver by name; `None` leaves the choice to the registry.
     pub driver: Option<String>,
+    /// Drivers to try in this order on a root that has none yet, when none is named; one that isn't known is passed over.
+    pub driver_priority: Vec<String>,
     /// Options for drivers, `[driver.]key=value`.
     pub driver_options: Vec<String>,
     /// Where ids for containers come from that ask for some of their own.

@@ -20,11 +20,14 @@ mod house;
 mod id_maps;
 mod id_maps_auto;
 mod id_maps_peers;
+mod image_store;
 mod images;
 mod kill;
 mod load;
 mod loaded;
 mod meanwhile;
+mod network;
+mod ordinary;
 mod peers;
 mod power;
 mod quiet;
@@ -33,6 +36,7 @@ mod repair;
 mod roundtrip;
 mod stall;
 mod tour;
+mod transient;
 
 const CASES: &[&[Case]] = &[
     roundtrip::CASES,
@@ -46,6 +50,10 @@ const CASES: &[&[Case]] = &[
     records::CASES,
     additional::CASES,
     hostile_store::CASES,
+    image_store::CASES,
+    transient::CASES,
+    network::CASES,
+    ordinary::CASES,
     both_at_once::CASES,
     stall::CASES,
     meanwhile::CASES,

@@ -1,6 +1,6 @@
 //! An account of the machine that only the case's own processes see: with a home and ranges of ids.
 
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -96,7 +96,7 @@ pub fn readable_for_everybody(dir: &Path) {
     }
     let mode = metadata.permissions().mode();
     let mode = mode | 0o444 | if metadata.is_dir() || mode & 0o100 != 0 { 0o111 } else { 0 };
-    File::open(dir).and_then(|file| file.set_permissions(fs::Permissions::from_mode(mode))).expect("chmod");
+    fs::set_permissions(dir, fs::Permissions::from_mode(mode)).expect("chmod");
     if metadata.is_dir() {
         for entry in fs::read_dir(dir).expect("list a directory") {
             readable_for_everybody(&entry.expect("list a directory").path());
