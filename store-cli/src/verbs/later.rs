@@ -4,7 +4,6 @@
 const LATER: &[(&[&str], &str)] = &[
     (&["check"], "check of a whole store"),
     (&["dedup"], "deduplication"),
-    (&["copy"], "copying into layers"),
     (&["create-storage-layer", "createstoragelayer"], "driver-level layers, which no record would know,"),
     (&["applydiff-using-staging-dir"], "partial pulls"),
 ];
