@@ -8,6 +8,7 @@ mod bad_input;
 mod chain;
 mod child;
 mod concurrent;
+mod copy;
 mod full_disk;
 mod hammer;
 mod house;
@@ -38,6 +39,7 @@ const CASES: &[&[Case]] = &[
     id_maps_peers::CASES,
     kill::CASES,
     chain::CASES,
+    copy::CASES,
     full_disk::CASES,
     power::CASES,
     bad_input::CASES,
