@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use storage_core::archive::{Change, ChangeKind, Ingest, Tree, Whiteouts, ingest, pack, pack_owned_by};
 use storage_core::error::OsContext;
 use storage_core::fs::beneath::{self, Links};
-use storage_core::fs::open_directory;
+use storage_core::fs::{FileId, open_directory};
 use storage_core::idmap::{Maps, Owner};
 use storage_core::mount::in_user_namespace;
 use storage_core::{Error, Kind, Result, Task};
@@ -45,7 +45,7 @@ impl Place {
     }
 
     /// The same place, which is a directory.
-    pub(crate) fn as_directory(mut self) -> Self {
+    pub(crate) fn into_directory(mut self) -> Self {
         self.wants_directory = true;
         self
     }
@@ -60,6 +60,12 @@ impl Place {
             Err(error) if error.kind() == Kind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// The nearest directory to the place that is there.
+    fn nearest(&self) -> Result<OwnedFd> {
+        let open = |path| beneath::open_dir(self.root.as_fd(), path, Links::Beneath);
+        self.path.ancestors().find_map(|path| open(path).ok()).map_or_else(|| open(Path::new("")), Ok)
     }
 
     /// The directory `path` beneath the root, made with those above it where it is missing.
@@ -111,6 +117,7 @@ impl Source {
 pub(crate) fn copy(from: &Place, to: &Place, owner: Option<Owner>, task: &Task) -> Result<()> {
     match Source::of(from)? {
         Source::Tree(tree) => {
+            check_not_within(to.nearest()?, &tree, &to.path)?;
             let target = to.directory(&to.path)?;
             stream(Tree { root: tree.as_fd(), maps: &from.maps }, None, owner, target.as_fd(), to, task)
         }
@@ -125,6 +132,27 @@ pub(crate) fn copy(from: &Place, to: &Place, owner: Option<Owner>, task: &Task) 
             place_entry(tree, &name, owner, (target.as_fd(), new_name), to, task)
         }
     }
+}
+
+/// Fails when the directory `dir` is `tree` or in it: a copy of a tree into itself has no end.
+fn check_not_within(mut dir: OwnedFd, tree: &OwnedFd, path: &Path) -> Result<()> {
+    let tree = FileId::of_fd(tree, path)?;
+    loop {
+        let here = FileId::of_fd(&dir, path)?;
+        if here == tree {
+            return Err(Error::new(Kind::Usage, "copy").at(path).detail("the directory would be copied into itself"));
+        }
+        dir = directory_above(&dir, path)?;
+        if FileId::of_fd(&dir, path)? == here {
+            return Ok(());
+        }
+    }
+}
+
+/// The directory above `dir`.
+fn directory_above(dir: &OwnedFd, path: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(dir, "..", flags, Mode::empty()).os("openat(..)", path)
 }
 
 /// Copies one entry beside its place, and puts it there by a rename.

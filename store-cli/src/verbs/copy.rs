@@ -38,7 +38,7 @@ pub(crate) fn copy(context: &mut Context) -> Outcome {
             places.push(mounts.place(&mut key, from)?);
         }
         let to = mounts.place(&mut key, to)?;
-        let to = if places.len() > 1 { to.as_directory() } else { to };
+        let to = if places.len() > 1 { to.into_directory() } else { to };
         places.iter().try_for_each(|from| copy_one(from, &to, owner, &work.task))
     })();
     let released = mounts.release(&mut key);
@@ -54,7 +54,7 @@ impl Mounts<'_> {
             return Place::on_host(&roots::absolute(argument)?);
         };
         let sight = self.store.sight()?;
-        let (_, item) = sight.first_of(&[ItemKind::Layer, ItemKind::Container], name, "copy")?;
+        let (_, item) = sight.first_of(&[ItemKind::Layer, ItemKind::Container, ItemKind::Image], name, "copy")?;
         let options = MountOptions::default();
         let (id, maps, root) = match &item {
             Item::Container(container) => {

@@ -14,6 +14,7 @@ mod hammer;
 mod house;
 mod id_maps;
 mod id_maps_auto;
+mod id_maps_bad;
 mod id_maps_peers;
 mod kill;
 mod meanwhile;
@@ -36,6 +37,7 @@ const CASES: &[&[Case]] = &[
     house::CASES,
     id_maps::CASES,
     id_maps_auto::CASES,
+    id_maps_bad::CASES,
     id_maps_peers::CASES,
     kill::CASES,
     chain::CASES,
