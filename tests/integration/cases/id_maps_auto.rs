@@ -97,7 +97,8 @@ fn configured(scratch: &Scratch) -> Outcome {
     let text = format!(
         "[storage]\ndriver = \"overlay\"\ngraphroot = \"{}\"\nrunroot = \"{}\"\n[storage.options]\n\
          root-auto-userns-user = \"fred\"\nauto-userns-min-size = 500\nauto-userns-max-size = 3000\n",
-        store.root.display(), store.run.display()
+        store.root.display(),
+        store.run.display()
     );
     let conf = scratch.join("storage.conf");
     fs::write(&conf, text).expect("write a storage.conf");
