@@ -5,6 +5,7 @@
 //! `containers-storage` on purpose.
 
 mod app;
+mod copying;
 mod engine;
 mod flags;
 mod globals;

@@ -62,11 +62,20 @@ pub(crate) fn lowers(homes: &Homes<Home>, layer: &LayerRef) -> Result<Vec<Step>>
     Ok(steps)
 }
 
-/// Whether the chain has all that the records know, in order. A copy of a template stands on that, which its record doesn't
-/// say; so does whatever stands on the copy.
+/// Whether the chain has all that the records know, in order, and besides nothing but templates. A copy of a template stands
+/// on that, which its record doesn't say; so does whatever stands on the copy.
 fn has_all(steps: &[Step], ancestors: &[Ancestor]) -> bool {
-    let mut below = steps.iter();
-    ancestors.iter().all(|wanted| below.any(|step| step.layer == *wanted))
+    let (mut left, mut templates) = (ancestors.iter().peekable(), Vec::new());
+    for step in steps {
+        if left.next_if_eq(&&step.layer).is_some() {
+            continue;
+        }
+        if ancestors.contains(&step.layer) || templates.contains(&&step.layer) {
+            return false;
+        }
+        templates.push(&step.layer);
+    }
+    left.peek().is_none()
 }
 
 fn no_lower_file(path: &Path, layer: &LayerRef) -> Result<Vec<Step>> {

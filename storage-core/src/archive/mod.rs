@@ -20,6 +20,6 @@ pub use compression::{Compression, Encoder, decoder};
 pub use content::same_content;
 pub use hash::HashingWriter;
 pub use ingest::{Ending, Ingest, Ingested, Whiteouts, ingest};
-pub use pack::pack;
+pub use pack::{pack, pack_owned_by};
 pub use tar_split::{Loss, Replayed, replay, replay_all};
 pub use verify::{Difference, Expected, Ignore};

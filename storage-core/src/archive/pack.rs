@@ -38,29 +38,24 @@ pub fn pack(
     before_end: &mut dyn FnMut() -> Result<()>,
     task: &Task,
 ) -> Result<()> {
-    let mut packer = Packer {
-        tree,
-        tar: TarWriter::new(std::io::BufWriter::with_capacity(64 * 1024, out)),
-        links: HashMap::new(),
-        parent: None,
-        buffer: vec![0; PIECE],
-        task,
-    };
-    match changes {
-        Some(changes) => {
-            for change in changes {
-                packer.add(&change?)?;
-            }
-        }
-        None => compare(tree, None, Path::new("/"), &Task::new("list tree"), &mut |change| packer.add(&change))?,
-    }
-    packer.tar.end_entry()?;
-    before_end()?;
-    packer.tar.finish().map(drop)
+    Packer::new(tree, None, out, task).run(changes, before_end)
+}
+
+/// As [`pack`], where everything belongs to `owner`, whoever owns it in the tree.
+pub fn pack_owned_by(
+    owner: Owner,
+    tree: Tree<'_>,
+    changes: Option<&mut dyn Iterator<Item = Result<Change>>>,
+    out: &mut dyn Write,
+    task: &Task,
+) -> Result<()> {
+    Packer::new(tree, Some(owner), out, task).run(changes, &mut || Ok(()))
 }
 
 struct Packer<'p> {
     tree: Tree<'p>,
+    /// Whom everything belongs to, where that isn't taken from the tree.
+    owner: Option<Owner>,
     tar: TarWriter<std::io::BufWriter<&'p mut dyn Write>>,
     /// The first names of files that have several.
     links: HashMap<(u64, u64), Vec<u8>>,
@@ -69,7 +64,38 @@ struct Packer<'p> {
     task: &'p Task,
 }
 
-impl Packer<'_> {
+impl<'p> Packer<'p> {
+    fn new(tree: Tree<'p>, owner: Option<Owner>, out: &'p mut dyn Write, task: &'p Task) -> Self {
+        Packer {
+            tree,
+            owner,
+            tar: TarWriter::new(std::io::BufWriter::with_capacity(64 * 1024, out)),
+            links: HashMap::new(),
+            parent: None,
+            buffer: vec![0; PIECE],
+            task,
+        }
+    }
+
+    fn run(
+        mut self,
+        changes: Option<&mut dyn Iterator<Item = Result<Change>>>,
+        before_end: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<()> {
+        let tree = self.tree;
+        match changes {
+            Some(changes) => {
+                for change in changes {
+                    self.add(&change?)?;
+                }
+            }
+            None => compare(tree, None, Path::new("/"), &Task::new("list tree"), &mut |change| self.add(&change))?,
+        }
+        self.tar.end_entry()?;
+        before_end()?;
+        self.tar.finish().map(drop)
+    }
+
     fn add(&mut self, change: &Change) -> Result<()> {
         let path = names::clean(change.path.as_os_str().as_bytes())?;
         if path.is_empty() {
@@ -103,7 +129,8 @@ impl Packer<'_> {
         let file_type = FileType::from_raw_mode(stat.st_mode);
         let Some(mut entry) = describe(path, stat) else { return Ok(()) };
         let outside = Owner { uid: stat.st_uid, gid: stat.st_gid };
-        let inside = self.tree.maps.to_container(outside).ok_or_else(|| unmapped(path, outside))?;
+        let inside = self.owner.or_else(|| self.tree.maps.to_container(outside));
+        let inside = inside.ok_or_else(|| unmapped(path, outside))?;
         (entry.uid, entry.gid) = (inside.uid, inside.gid);
         if !file_type.is_dir() && stat.st_nlink > 1 {
             if let Some(first) = self.links.get(&(stat.st_dev, stat.st_ino)) {

@@ -2,7 +2,6 @@
 
 /// Names with their subject; the first of each group stands in the list of help.
 const LATER: &[(&[&str], &str)] = &[
-    (&["copy"], "copying into layers"),
     (&["create-storage-layer", "createstoragelayer"], "driver-level layers, which no record would know,"),
     (&["applydiff-using-staging-dir"], "partial pulls"),
 ];

@@ -5,6 +5,7 @@ mod changes;
 mod check;
 mod config;
 mod container;
+mod copy;
 mod create;
 mod data;
 mod delete;
@@ -318,6 +319,17 @@ const VERBS: &[Verb] = &[
         summary: "Check if a file system is mounted",
         count: (1, MANY),
         action: mount::mounted,
+        ..PLAIN
+    },
+    Verb {
+        names: &["copy"],
+        arguments: "[options [...]] [NAME:]/PATH [...] [NAME:]/PATH",
+        summary: "Copy files or directories into and out of layers and containers",
+        more: copy::HELP,
+        count: (2, MANY),
+        flags: copy::FLAGS,
+        stops: CHANGES,
+        action: copy::copy,
         ..PLAIN
     },
     Verb {

@@ -96,7 +96,7 @@ fn each_mistake_has_one_line_and_its_code_and_changes_nothing() {
         (&["unmount", "--if-mounted", "img1"], 10, "layer is not mounted"),
         (&["metadata", "nosuch"], 34, "identifier is not a layer, image, or container"),
         (&["set-metadata", "-m", "x", "nosuch"], 34, "identifier is not a layer, image, or container"),
-        (&["get-names", "nosuch"], 34, "identifier is not a layer, image, or container"),
+        (&["get-names", "nosuch"], 3, "layer not known"),
         (&["add-names", "-n", "", "img1"], 2, "name"),
         (&["changes", "img1"], 3, "layer not known"),
         (&["diffsize", "nosuch"], 3, "layer not known"),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use integration::case::{Case, case};
-use integration::store::{Store, must};
+use integration::store::{Store, finish, must};
 use integration::tree::{self, Tree};
 use integration::{Outcome, Scratch, archive, invariants, machine};
 use rustix::fs::XattrFlags;
@@ -17,8 +17,8 @@ use storage_core::idmap::{IdMap, Maps, Namespace};
 pub(crate) const CASES: &[Case] = &[
     case("id_maps::shown_mapped_without_a_copy_on_xfs::overlay", 240, |s| shown(s, "xfs")),
     case("id_maps::shown_mapped_without_a_copy_on_ext4::overlay", 240, |s| shown(s, "ext4")),
-    case("id_maps::copied_once_where_it_cant_be_shown::overlay", 300, |s| copied(s, "overlay")),
-    case("id_maps::copied_once_where_it_cant_be_shown::vfs", 300, |s| copied(s, "vfs")),
+    case("id_maps::copied_once_where_it_cant_be_shown::overlay", 400, |s| copied(s, "overlay")),
+    case("id_maps::copied_once_where_it_cant_be_shown::vfs", 400, |s| copied(s, "vfs")),
     case("id_maps::a_map_of_users_alone_leaves_groups_as_they_are::overlay", 60, users_alone),
     case("id_maps::killed_while_a_copy_is_made::overlay", 300, |s| killed(s, "overlay")),
     case("id_maps::killed_while_a_copy_is_made::vfs", 300, |s| killed(s, "vfs")),
@@ -235,6 +235,14 @@ fn copied(scratch: &Scratch, driver: &'static str) -> Outcome {
     assert_eq!(copies(&store).len(), 2, "other maps take another copy");
     create("four", &[]);
     assert_eq!(copies(&store).len(), 2, "no maps take no copy");
+
+    let same = ["--uidmap", "0:600000:65536", "--gidmap", "0:600000:65536", "image"];
+    let at_once: Vec<_> = (0..3).map(|_| store.start(&[&["create-container"], &same[..]].concat())).collect();
+    for child in at_once {
+        let (status, text) = finish(child);
+        assert!(status.success(), "one of three failed: {text}");
+    }
+    assert_eq!(copies(&store).len(), 3, "three at once with the same maps keep one copy");
 
     for name in ["one", "two"] {
         let root = store.mount(name);

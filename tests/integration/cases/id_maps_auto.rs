@@ -95,9 +95,10 @@ fn configured(scratch: &Scratch) -> Outcome {
     archive::pack(&made, &file, "pax");
     image(&store, &file);
     let text = format!(
-        "[storage]\ndriver = \"overlay\"\ngraphroot = {:?}\nrunroot = {:?}\n[storage.options]\n\
+        "[storage]\ndriver = \"overlay\"\ngraphroot = \"{}\"\nrunroot = \"{}\"\n[storage.options]\n\
          root-auto-userns-user = \"fred\"\nauto-userns-min-size = 500\nauto-userns-max-size = 3000\n",
-        store.root, store.run
+        store.root.display(),
+        store.run.display()
     );
     let conf = scratch.join("storage.conf");
     fs::write(&conf, text).expect("write a storage.conf");

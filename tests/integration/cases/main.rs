@@ -12,6 +12,7 @@ mod check;
 mod child;
 mod concurrent;
 mod containers;
+mod copy;
 mod engines;
 mod full_disk;
 mod hammer;
@@ -19,6 +20,7 @@ mod hostile_store;
 mod house;
 mod id_maps;
 mod id_maps_auto;
+mod id_maps_bad;
 mod id_maps_peers;
 mod image_store;
 mod images;
@@ -64,9 +66,11 @@ const CASES: &[&[Case]] = &[
     repair::CASES,
     id_maps::CASES,
     id_maps_auto::CASES,
+    id_maps_bad::CASES,
     id_maps_peers::CASES,
     kill::CASES,
     chain::CASES,
+    copy::CASES,
     full_disk::CASES,
     load::CASES,
     power::CASES,

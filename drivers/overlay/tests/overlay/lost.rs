@@ -30,6 +30,14 @@ fn an_empty_or_shortened_list_of_lower_layers_is_no_base_layer() {
         std::fs::write(&file, &whole).unwrap();
         let copy = chain(&["c", "a"]);
         store.view(&copy).unwrap();
+        // So does what stands on the copy, and a copy of a base has nothing else below it.
+        store.make(&["d", "c", "b", "a"], "echo d >d");
+        for known in [&["d", "c", "a"][..], &["d", "c", "b"], &["d", "c"], &["d", "b", "a"]] {
+            store.view(&chain(known)).unwrap();
+        }
+        for unknown in [&["d", "a", "c"][..], &["d", "c", "b", "a", "a"], &["d", "e"]] {
+            assert!(store.view(&chain(unknown)).is_err(), "{unknown:?}");
+        }
         store.view(&c).unwrap();
         drop(store.remove(&c).unwrap());
     });
