@@ -11,6 +11,7 @@
 //! schema 2, whose layers are called gzip but have the digests and sizes of the archives without compression. So the
 //! image has the same digest, whoever loads it.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ use super::digest::{Digest, is_hex};
 use super::document::{Config, Descriptor, parse};
 use super::files::{Files, inside};
 use super::names::{NoTag, complete};
-use super::oci::{MOST_IMAGES, too_many};
+use super::oci::{MOST_IMAGES, check_memory, too_many};
 use super::verify::read_document;
 use super::{Image, Layer, Manifest, bad, media};
 
@@ -48,12 +49,14 @@ pub(super) fn read(files: &Arc<Files>, task: &Task) -> Result<Vec<Image>> {
         return Err(too_many());
     }
     let mut images: Vec<Image> = Vec::new();
+    let mut known = HashMap::new();
     for item in &items {
-        let image = read_image(files, item, task)?;
+        let image = read_image(files, item, &mut known, task)?;
         match images.iter_mut().find(|other| other.manifest.digest == image.manifest.digest) {
             Some(other) => add_names(&mut other.names, image.names),
             None => images.push(image),
         }
+        check_memory(&images)?;
     }
     Ok(images)
 }
@@ -66,7 +69,10 @@ fn add_names(names: &mut Vec<String>, more: Vec<String>) {
     }
 }
 
-fn read_image(files: &Arc<Files>, item: &Item, task: &Task) -> Result<Image> {
+/// Layers that were looked at, by path and digest: a compressed one is read to learn its size, and that once is enough.
+type Known = HashMap<(String, String), Blob>;
+
+fn read_image(files: &Arc<Files>, item: &Item, known: &mut Known, task: &Task) -> Result<Image> {
     let mut names = Vec::new();
     for tag in item.repo_tags.iter().flatten() {
         add_names(&mut names, vec![complete(tag, NoTag::Refused)?]);
@@ -76,7 +82,12 @@ fn read_image(files: &Arc<Files>, item: &Item, task: &Task) -> Result<Image> {
     let mut layers = Vec::new();
     for (path, diff_id) in paths.iter().zip(&config.diff_ids) {
         task.step(0, 1)?;
-        let blob = Blob::of_archive(files, inside("", path)?, diff_id, task)?;
+        let path = inside("", path)?;
+        let key = (path.clone(), diff_id.as_str().to_owned());
+        let blob = match known.get(&key) {
+            Some(blob) => blob.clone(),
+            None => known.entry(key).or_insert(Blob::of_archive(files, path, diff_id, task)?).clone(),
+        };
         let descriptor =
             Descriptor { media_type: media::DOCKER_LAYER_GZIP.to_owned(), digest: diff_id.clone(), size: blob.size() };
         layers.push(Layer { descriptor, diff_id: diff_id.clone(), blob });

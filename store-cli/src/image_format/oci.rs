@@ -30,6 +30,8 @@ pub(super) const MARK: &str = "oci-layout";
 pub(super) const INDEX: &str = "index.json";
 /// The most images that are read of one source.
 pub(super) const MOST_IMAGES: usize = 1000;
+/// How many bytes the manifests and configs of all images may have together.
+const MOST_DOCUMENTS: usize = 128 << 20;
 /// How deep lists may stand in lists.
 const MOST_NESTED: usize = 4;
 
@@ -56,7 +58,22 @@ pub(super) fn read(files: &Arc<Files>, task: &Task) -> Result<Vec<Image>> {
     if wanted.len() > MOST_IMAGES {
         return Err(too_many());
     }
-    wanted.into_iter().map(|(entry, names)| read_image(files, &entry.descriptor, &names, task)).collect()
+    let mut images = Vec::new();
+    for (entry, names) in wanted {
+        images.push(read_image(files, &entry.descriptor, &names, task)?);
+        check_memory(&images)?;
+    }
+    Ok(images)
+}
+
+/// Refuses more manifests and configs than are worth keeping in memory: many small entries may name one large document.
+pub(super) fn check_memory(images: &[Image]) -> Result<()> {
+    let bytes: usize = images.iter().map(|image| image.manifest.bytes.len() + image.config.bytes.len()).sum();
+    if bytes <= MOST_DOCUMENTS {
+        return Ok(());
+    }
+    Err(Error::new(Kind::TooLarge, "read image")
+        .detail(format!("manifests and configs are more than {} MiB together", MOST_DOCUMENTS >> 20)))
 }
 
 pub(super) fn too_many() -> Error {
