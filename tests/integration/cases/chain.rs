@@ -9,8 +9,8 @@ use integration::store::{Store, id};
 use integration::{Outcome, Scratch, Skip, invariants, machine};
 
 pub(crate) const CASES: &[Case] = &[
-    case("chain::five_hundred_layers::overlay", 240, |s| chain(s, "overlay")),
-    case("chain::five_hundred_layers::vfs", 240, |s| chain(s, "vfs")),
+    case("chain::five_hundred_layers::overlay", 600, |s| chain(s, "overlay")),
+    case("chain::five_hundred_layers::vfs", 600, |s| chain(s, "vfs")),
 ];
 
 const DEPTH: usize = 500;
