@@ -148,8 +148,8 @@ impl Driver for Btrfs {
         self.is_untouched_layer(layer)
     }
 
-    /// A mount leaves no mark. What is written to a layer does, and [`Staged::replace`] looks at that mark itself: it knows
-    /// which writes are its own snapshot's doing.
+    /// A mount leaves no mark. What is written to a layer does, once it is on its way to disk, and [`Staged::replace`] looks
+    /// at that mark itself: it knows which writes are its own snapshot's doing.
     fn write_mark(&self, _held: &Shared<'_>, _id: &LayerId, _home: driver::Home) -> Result<Option<String>> {
         Ok(None)
     }

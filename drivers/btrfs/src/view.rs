@@ -31,6 +31,9 @@ pub(crate) fn identity(root: &OwnedFd, path: &Path) -> Result<String> {
 
 /// Whether a layer on a parent still shows what its parent did when it was made. What the kernel keeps with a snapshot says
 /// when a file was last changed before it was made, until one is changed in it.
+///
+/// What was written to a file counts once it is on its way to disk. Who builds on the answer takes a snapshot, which sees to
+/// that, and asks again.
 pub(crate) fn is_unchanged_snapshot(root: &OwnedFd, path: &Path) -> Result<bool> {
     if !is_subvolume(root) {
         return Ok(false);

@@ -74,8 +74,8 @@ fn open(dir: BorrowedFd<'_>, path: &Path) -> nix::Result<OwnedFd> {
 
 /// Whether something is mounted on or below the directory, in this mount namespace. `None` when that can't be told.
 fn has_mounts(root: &OwnedFd) -> Option<bool> {
-    let path = std::fs::read_link(format!("/proc/self/fd/{}", root.as_raw_fd())).ok()?;
-    let table = std::io::read_to_string(File::open("/proc/self/mountinfo").ok()?).ok()?;
+    let path = std::fs::read_link(format!("/proc/thread-self/fd/{}", root.as_raw_fd())).ok()?;
+    let table = std::io::read_to_string(File::open("/proc/thread-self/mountinfo").ok()?).ok()?;
     let path = escape(path.as_os_str().as_bytes());
     let below = |point: &str| {
         point.as_bytes().strip_prefix(path.as_slice()).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')

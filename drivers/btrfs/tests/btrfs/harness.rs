@@ -40,6 +40,11 @@ impl Store {
         Store { home: request.home.clone(), driver, locks, key: ThreadKey::take().unwrap() }
     }
 
+    /// The same home with a driver that has other ways.
+    pub(crate) fn reopen(&mut self, ways: Ways) {
+        self.driver = Btrfs::open_with(&request(self.home.parent().unwrap(), &[]), ways).unwrap();
+    }
+
     pub(crate) fn shared<R>(&mut self, body: impl FnOnce(&Btrfs, &Shared<'_>) -> R) -> R {
         self.locks.shared(&mut self.key, |held| body(&self.driver, held)).unwrap()
     }
@@ -90,6 +95,11 @@ impl Store {
 
     pub(crate) fn compare(&mut self, layer: &LayerRef, base: Option<&LayerRef>) -> Box<dyn Comparison> {
         self.shared(|driver, held| driver.compare(held, layer, base, &OwnerMaps::default())).unwrap()
+    }
+
+    /// How many subvolumes there are beside the filesystem's own root.
+    pub(crate) fn subvolumes(&self) -> usize {
+        shell(&self.home, "btrfs subvolume list .").lines().count()
     }
 
     /// What is left in staging and trash for good. Between the fork and the exec of a shell that another test starts, its

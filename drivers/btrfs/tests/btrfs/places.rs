@@ -1,60 +1,79 @@
 //! Surveys, options and registration.
 
 use storage_core::Kind;
-use storage_core::driver::{Capability, Driver, Plan, Registry, Start};
-use storage_core::mount::{Features, in_private_namespace};
-use storage_driver_btrfs::{DESCRIPTOR, Btrfs};
+use storage_core::driver::{Capability, Driver, Registry, Roots};
+use storage_core::mount::in_private_namespace;
+use storage_driver_btrfs::{Btrfs, DESCRIPTOR};
 
-use crate::harness::{Store, kind, request, shell};
+use crate::harness::{kind, request, shell, with_disk};
 
 #[test]
-fn the_driver_registers_itself_and_is_never_chosen_unasked() {
-    let found = Registry::linked().unwrap().get("btrfs").unwrap();
-    assert_eq!((found.name, found.automatic), (DESCRIPTOR.name, false));
+fn the_driver_registers_itself_and_is_chosen_where_its_home_is() {
+    let registry = Registry::linked().unwrap();
+    let found = registry.get("btrfs").unwrap();
+    assert_eq!((found.name, found.automatic, found.priority), (DESCRIPTOR.name, true, 80));
+    with_disk("1G", |place| {
+        let roots = Roots::new(place.join("root"), place.join("run"));
+        assert_eq!(registry.choose(&roots, None, &[]).unwrap().descriptor.name, "btrfs");
+        shell(place, "mkdir -p root/btrfs/subvolumes");
+        assert!(registry.choose(&roots, None, &[]).unwrap().reason.contains("already"));
+    });
 }
 
 #[test]
 fn options_without_effect_are_tolerated_and_needed_ones_refused_by_name() {
-    let dir = tempfile::tempdir().unwrap();
-    let open = |options: &[(&str, &str)]| Btrfs::open(&request(dir.path(), options));
-    assert!(open(&[("mountopt", "nodev"), ("ignore_chown_errors", "true"), ("sync", "none")]).is_ok());
-    assert_eq!(kind(open(&[("ignore_chown_errors", "yes")])), Some(Kind::Usage));
-    assert_eq!(kind(open(&[("mountopt", "metacopy=on")])), Some(Kind::NotSupported));
-    assert_eq!(kind(open(&[("nonsense", "1")])), Some(Kind::Usage));
-    let refused = (DESCRIPTOR.survey)(&request(dir.path(), &[("nonsense", "1")]));
-    assert!(!refused.usable && refused.reason.contains("nonsense"), "{}", refused.reason);
-    let mut store = Store::new(Features::of_kernel());
-    let mut plan = Plan::new(Start::OnParent(None));
-    plan.options = vec![("size".into(), "1G".into())];
-    assert_eq!(kind(store.shared(|driver, held| driver.begin(held, &plan))), Some(Kind::NotSupported));
+    with_disk("1G", |place| {
+        let open = |options: &[(&str, &str)]| Btrfs::open(&request(place, options));
+        assert!(open(&[("mountopt", "nodev"), ("size", ""), ("min_space", "")]).is_ok());
+        assert_eq!(kind(open(&[("mountopt", "compress=zstd")])), Some(Kind::NotSupported));
+        assert_eq!(kind(open(&[("nonsense", "1")])), Some(Kind::Usage));
+        assert_eq!(kind(open(&[("size", "much")])), Some(Kind::Usage));
+        let refused = (DESCRIPTOR.survey)(&request(place, &[("nonsense", "1")]));
+        assert!(!refused.usable && refused.reason.contains("nonsense"), "{}", refused.reason);
+    });
 }
 
 #[test]
-fn a_survey_changes_nothing_and_tells_whether_copies_share_blocks() {
+fn a_survey_changes_nothing_and_a_root_that_is_not_on_btrfs_is_refused_with_its_filesystem() {
+    with_disk("1G", |place| {
+        let survey = (DESCRIPTOR.survey)(&request(place, &[]));
+        assert!(survey.usable, "{}", survey.reason);
+        for capability in
+            [Capability::ProportionalDiff, Capability::Quota, Capability::Reflink, Capability::DetachedViews]
+        {
+            assert!(survey.capabilities.has(capability), "{capability:?}");
+        }
+        assert!(!survey.capabilities.has(Capability::KernelMounts));
+        assert_eq!(shell(place, "ls -A"), "");
+        assert_eq!(Btrfs::open(&request(place, &[])).unwrap().capabilities(), survey.capabilities);
+    });
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().to_path_buf();
     in_private_namespace(|| {
-        for (reflink, make) in [("1", "xfs"), ("0", "plain")] {
-            let mount = format!(
-                "truncate -s 400M {make}; mkfs.xfs -q -m reflink={reflink} {make}; mkdir -p m; mount -o loop {make} m"
-            );
-            shell(&path, &mount);
-            let place = path.join("m");
-            let survey = (DESCRIPTOR.survey)(&request(&place, &[]));
-            assert!(survey.usable, "{}", survey.reason);
-            assert_eq!(survey.capabilities.has(Capability::Reflink), reflink == "1");
-            assert_eq!(shell(&place, "ls -A"), "");
-            assert_eq!(Btrfs::open(&request(&place, &[]))?.capabilities(), survey.capabilities);
-            shell(&path, "umount m");
-        }
+        shell(&path, "mount -t tmpfs none .");
+        let survey = (DESCRIPTOR.survey)(&request(&path, &[]));
+        assert!(!survey.usable && survey.reason.contains("tmpfs, not btrfs"), "{}", survey.reason);
+        assert_eq!(kind(Btrfs::open(&request(&path, &[]))), Some(Kind::DriverUnusable));
+        assert_eq!(shell(&path, "ls -A"), "", "nothing was made");
         Ok(())
     })
     .unwrap();
 }
 
 #[test]
+fn a_root_that_is_read_only_or_somebody_elses_is_refused() {
+    with_disk("1G", |place| {
+        shell(place, "mkdir -m 755 mine; mount -o remount,ro .");
+        let survey = (DESCRIPTOR.survey)(&request(&place.join("mine"), &[]));
+        assert!(!survey.usable && survey.reason.contains("can't be written to"), "{}", survey.reason);
+        assert_eq!(kind(Btrfs::open(&request(&place.join("mine"), &[]))), Some(Kind::DriverUnusable));
+    });
+}
+
+#[test]
 fn status_names_the_backing_filesystem() {
-    let store = Store::new(Features::of_kernel());
-    assert_eq!(store.driver.status()[0].0, "Backing Filesystem");
-    assert_ne!(store.driver.status()[0].1, "<unknown>");
+    with_disk("1G", |place| {
+        let driver = Btrfs::open(&request(place, &[])).unwrap();
+        assert_eq!(driver.status(), [("Backing Filesystem".to_owned(), "btrfs".to_owned())]);
+    });
 }
