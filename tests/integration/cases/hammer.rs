@@ -11,6 +11,7 @@ use storage_core::driver::{MountOptions, Registry};
 use storage_core::locks::ThreadKey;
 use storage_core::store::{Release, StoreOptions};
 // Nobody names the drivers, and a crate that nobody names isn't linked.
+use storage_driver_btrfs as _;
 use storage_driver_overlay as _;
 use storage_driver_vfs as _;
 
