@@ -15,7 +15,7 @@ use crate::options::Options;
 /// Looks at the place; changes nothing.
 pub(crate) fn survey(request: &Request) -> Survey {
     let place = nearest_existing(&request.home);
-    match Options::parse(&request.options).and_then(|_| examine(request)) {
+    match Options::parse(&request.options).and_then(|_| examine(request)).and_then(|()| check_writable(&place)) {
         Err(error) => Survey { usable: false, reason: error.to_string(), capabilities: Capabilities::NONE },
         Ok(()) => Survey {
             usable: true,
@@ -38,14 +38,16 @@ pub(crate) fn examine(request: &Request) -> Result<()> {
         if backing.0 != btrfs::SUPER_MAGIC {
             return Err(unusable(&place, format!("the filesystem is {}, not btrfs", backing.name())));
         }
-        if rustix::fs::access(&place, rustix::fs::Access::WRITE_OK).is_err() {
-            return Err(unusable(&place, "it can't be written to"));
-        }
         if let Err(errno) = open_directory(&place).map(|dir| btrfs::info(std::os::fd::AsFd::as_fd(&dir)))? {
             return Err(unusable(&place, "the kernel doesn't tell about subvolumes (Linux 4.18 does)").because(errno));
         }
     }
     Ok(())
+}
+
+fn check_writable(place: &Path) -> Result<()> {
+    let allowed = rustix::fs::access(place, rustix::fs::Access::WRITE_OK);
+    allowed.map_err(|errno| unusable(place, "it can't be written to").because(errno))
 }
 
 fn unusable(place: &Path, why: impl Into<String>) -> Error {

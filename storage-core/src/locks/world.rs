@@ -71,6 +71,8 @@ pub struct Kernel {
 pub(crate) const RESERVE_NAME: &str = "lamina-reserve";
 /// How much is kept: the records of some thousand layers.
 const RESERVE_BYTES: u64 = 1 << 20;
+/// How much of it is given back for what else has to be written.
+const LENT_BYTES: u64 = 256 << 10;
 
 impl Kernel {
     /// The real world.
@@ -101,6 +103,17 @@ impl Kernel {
         if filled.is_err() {
             let _ = std::fs::remove_file(path);
         }
+    }
+
+    /// Gives a part of the reserve back to the disk. Where files are never written in place (btrfs), a few bytes in a lock file
+    /// need room too. Whether there was something to give.
+    fn lend_room(&self) -> bool {
+        let Some(path) = &self.reserve else { return false };
+        let lent = File::options().write(true).open(path).and_then(|file| {
+            let rest = file.metadata()?.len().checked_sub(LENT_BYTES);
+            rest.map_or(Ok(false), |rest| file.set_len(rest).and_then(|()| file.sync_all()).map(|()| true))
+        });
+        lent.unwrap_or(false)
     }
 
     fn write_new(path: &Path, bytes: &[u8], flush: Flush) -> Result<SeenFile> {
@@ -161,7 +174,10 @@ impl World for Kernel {
     }
 
     fn record_write(&self, hold: &Hold) -> Result<LastWrite> {
-        hold.record_write()
+        match hold.record_write() {
+            Err(error) if error.kind() == Kind::NoSpace && self.lend_room() => hold.record_write(),
+            result => result,
+        }
     }
 
     fn read(&self, path: &Path) -> Result<Option<(Vec<u8>, SeenFile)>> {

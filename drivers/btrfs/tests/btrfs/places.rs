@@ -66,7 +66,7 @@ fn a_root_that_is_read_only_or_somebody_elses_is_refused() {
         shell(place, "mkdir -m 755 mine; mount -o remount,ro .");
         let survey = (DESCRIPTOR.survey)(&request(&place.join("mine"), &[]));
         assert!(!survey.usable && survey.reason.contains("can't be written to"), "{}", survey.reason);
-        assert_eq!(kind(Btrfs::open(&request(&place.join("mine"), &[]))), Some(Kind::DriverUnusable));
+        assert_eq!(kind(Btrfs::open(&request(&place.join("mine"), &[]))), Some(Kind::ReadOnlyStore));
     });
 }
 
