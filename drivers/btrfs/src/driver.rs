@@ -19,7 +19,7 @@ use crate::compare::Compared;
 use crate::home::Home;
 use crate::options::Options;
 use crate::staged::{StagedSubvolume, forget_limit};
-use crate::{mounting, survey, view};
+use crate::{mounting, snapshot, survey, view};
 
 /// How the driver works, apart from what it was told: a value, so that tests can take each way away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +92,12 @@ impl Btrfs {
 
     pub(crate) fn trash(&self, id: &LayerId, home: driver::Home) -> Result<Option<Trashed>> {
         let home = self.homes.writable(home)?;
-        let trashed = home.tempdirs().trash(&home.layer(id))?;
+        let path = home.layer(id);
+        let trashed = home.tempdirs().trash(&path).or_else(|error| match error.errno() {
+            // Somebody made it read-only: then it can't be moved to another directory.
+            Some(libc::EROFS) if snapshot::make_writable(&path)? => home.tempdirs().trash(&path),
+            _ => Err(error),
+        })?;
         // Also without a layer there may be a limit: somebody may have been killed in between.
         forget_limit(home, id)?;
         Ok(trashed)

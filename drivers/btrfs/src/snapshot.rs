@@ -57,6 +57,16 @@ pub(crate) fn has_nested(origin: &PinnedDir) -> Result<bool> {
     Ok(!found.is_empty())
 }
 
+/// Takes the read-only mark from a subvolume; whether there was one.
+pub(crate) fn make_writable(path: &Path) -> Result<bool> {
+    let root = open_directory(path)?;
+    let marked = is_subvolume(&root) && btrfs::is_read_only(root.as_fd()) == Ok(true);
+    if marked {
+        btrfs::set_writing(root.as_fd(), Writing::Allowed).os("ioctl(BTRFS_IOC_SUBVOL_SETFLAGS)", path)?;
+    }
+    Ok(marked)
+}
+
 /// Puts snapshots of the subvolumes in `source` where `copy` has empty directories in their stead.
 fn take_nested(source: &OwnedFd, copy: &OwnedFd, path: &Path, depth: usize) -> Result<()> {
     let nested = btrfs::nested(source.as_fd()).os("ioctl(BTRFS_IOC_GET_SUBVOL_ROOTREF)", path)?;

@@ -71,8 +71,6 @@ pub struct Kernel {
 pub(crate) const RESERVE_NAME: &str = "lamina-reserve";
 /// How much is kept: the records of some thousand layers.
 const RESERVE_BYTES: u64 = 1 << 20;
-/// How much of it is given back for what else has to be written.
-const LENT_BYTES: u64 = 256 << 10;
 
 impl Kernel {
     /// The real world.
@@ -105,15 +103,14 @@ impl Kernel {
         }
     }
 
-    /// Gives a part of the reserve back to the disk. Where files are never written in place (btrfs), a few bytes in a lock file
-    /// need room too. Whether there was something to give.
-    fn lend_room(&self) -> bool {
+    /// Gives the reserve back to the disk. Where no file is written in place (btrfs), a few bytes in a lock file need room too.
+    /// Whether there was something to give. Blocks that were freed are of use once the filesystem has noted that, so it is
+    /// asked to.
+    fn give_up_reserve(&self) -> bool {
         let Some(path) = &self.reserve else { return false };
-        let lent = File::options().write(true).open(path).and_then(|file| {
-            let rest = file.metadata()?.len().checked_sub(LENT_BYTES);
-            rest.map_or(Ok(false), |rest| file.set_len(rest).and_then(|()| file.sync_all()).map(|()| true))
-        });
-        lent.unwrap_or(false)
+        let freed = std::fs::metadata(path).is_ok_and(|found| found.blocks() > 0) && std::fs::remove_file(path).is_ok();
+        let directory = path.parent().filter(|_| freed).and_then(|parent| File::open(parent).ok());
+        directory.is_some_and(|directory| rustix::fs::syncfs(directory).is_ok())
     }
 
     fn write_new(path: &Path, bytes: &[u8], flush: Flush) -> Result<SeenFile> {
@@ -175,7 +172,7 @@ impl World for Kernel {
 
     fn record_write(&self, hold: &Hold) -> Result<LastWrite> {
         match hold.record_write() {
-            Err(error) if error.kind() == Kind::NoSpace && self.lend_room() => hold.record_write(),
+            Err(error) if error.kind() == Kind::NoSpace && self.give_up_reserve() => hold.record_write(),
             result => result,
         }
     }

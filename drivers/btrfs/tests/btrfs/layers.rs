@@ -118,6 +118,24 @@ fn a_deleted_layer_is_gone_as_a_whole_and_its_subvolume_with_it() {
 }
 
 #[test]
+fn a_layer_that_somebody_made_read_only_is_built_upon_and_deleted() {
+    with_store(Ways::of_process(), |store| {
+        let a = store.make(&["a"], "echo one >f");
+        shell(&store.home, "btrfs property set subvolumes/a ro true");
+        let b = store.make(&["b", "a"], "echo two >>f");
+        assert_eq!(store.changes(&b, Some(&a)), ["C /f"]);
+        for layer in [b, a] {
+            store
+                .exclusive(|driver, held| driver.remove(held, &layer.id, Home::Own))
+                .unwrap()
+                .reclaim(&task())
+                .unwrap();
+        }
+        assert_eq!((store.subvolumes(), store.leftovers()), (0, 0));
+    });
+}
+
+#[test]
 fn what_is_mounted_in_a_deleted_layer_is_left_alone() {
     with_store(Ways::of_process(), |store| {
         let a = store.make(&["a"], "mkdir m");
