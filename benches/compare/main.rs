@@ -69,7 +69,8 @@ fn options(args: &[String]) -> Result<Options, String> {
             "--driver" => match args.next().map(String::as_str) {
                 Some("overlay") => options.driver = "overlay",
                 Some("vfs") => options.driver = "vfs",
-                _ => return Err("--driver wants overlay or vfs".to_owned()),
+                Some("btrfs") => options.driver = "btrfs",
+                _ => return Err("--driver wants overlay, btrfs or vfs".to_owned()),
             },
             other => return Err(format!("unknown option {other}")),
         }
@@ -101,7 +102,7 @@ fn run(options: &Options) -> Result<bool, String> {
     }
     private_mounts();
     let place = RunDir::make();
-    let disk = Scratch::mount(&place.path).map_err(missing)?;
+    let disk = Scratch::mount(&place.path, (options.driver == "btrfs").then_some("btrfs")).map_err(missing)?;
     let archive = archive::small(disk.path(), "layer", FILES, BYTES);
     let entries = integration::tree::read(&disk.join("layer.tree")).len() as u64;
 

@@ -16,6 +16,7 @@ use storage_core::store::{DiffOptions, Durability, NewLayer, Release, Store, Sto
 use storage_core::{LayerId, Task};
 
 // Nobody names the drivers, and a crate that nobody names isn't linked.
+use storage_driver_btrfs as _;
 use storage_driver_overlay as _;
 use storage_driver_vfs as _;
 

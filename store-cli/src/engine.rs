@@ -9,6 +9,7 @@ use storage_core::idmap::auto::Limits;
 use storage_core::lockfile::{LockWait, Wait};
 use storage_core::store::{AutoIds, StoreOptions, VolatileMounts};
 use storage_core::{Result, archive};
+use storage_driver_btrfs as _;
 use storage_driver_overlay as _;
 use storage_driver_vfs as _;
 
@@ -143,6 +144,6 @@ mod tests {
     #[test]
     fn exactly_the_linked_drivers_are_registered() {
         let registry = Registry::linked().expect("names that differ");
-        assert_eq!(registry.names(), ["overlay", "vfs"], "a driver that nobody names is not linked");
+        assert_eq!(registry.names(), ["btrfs", "overlay", "vfs"], "a driver that nobody names is not linked");
     }
 }

@@ -8,11 +8,13 @@ mod ladder;
 pub mod probe;
 pub mod remove;
 mod stale;
+mod subvolume;
 pub mod tempdir;
 mod usage;
 pub mod xattr;
 
 pub use identity::{FileId, lasting_identity};
 pub use ladder::{Ladder, entries, open_directory};
+pub use subvolume::is_subvolume;
 pub use tempdir::{TempDir, TempDirs};
 pub use usage::{Usage, usage};

@@ -5,6 +5,7 @@
 //! * Any depth, with a bounded number of descriptors.
 //! * What another deletes meanwhile is no error.
 //! * A file marked immutable or append-only loses the mark and is deleted.
+//! * A subvolume of btrfs goes as a whole, with those in it, where the kernel permits.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::BorrowedFd;
@@ -14,6 +15,7 @@ use rustix::fs::{AtFlags, FileType, IFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::ladder::{Ladder, entries};
+use super::subvolume;
 use crate::error::{Error, Kind, OsContext, Result};
 use crate::task::Task;
 
@@ -106,7 +108,9 @@ fn remove_one(ladder: &Ladder, name: &OsStr, kind: FileType, task: &Task) -> Res
     }
     match unlink(ladder.here(), name, AtFlags::REMOVEDIR) {
         Ok(()) | Err(Errno::NOENT) => Ok(false),
-        Err(Errno::NOTEMPTY | Errno::EXIST | Errno::BUSY | Errno::ACCESS) => Ok(true),
+        Err(Errno::NOTEMPTY | Errno::EXIST | Errno::BUSY | Errno::ACCESS) => {
+            Ok(!subvolume::destroy(ladder.here(), name))
+        }
         Err(errno) => Err(errno).os("unlinkat(directory)", ladder.path_of(name)),
     }
 }

@@ -130,6 +130,16 @@ impl Kernel {
         File::options().read(true).custom_flags(flags).open(path).os("open", path)
     }
 
+    /// Gives the reserve back to the disk. Where no file is written in place (btrfs), a few bytes in a lock file need room too.
+    /// Whether there was something to give. Blocks that were freed are of use once the filesystem has noted that, so it is
+    /// asked to.
+    fn give_up_reserve(&self) -> bool {
+        let Some(path) = &self.reserve else { return false };
+        let freed = std::fs::metadata(path).is_ok_and(|found| found.blocks() > 0) && std::fs::remove_file(path).is_ok();
+        let directory = path.parent().filter(|_| freed).and_then(|parent| File::open(parent).ok());
+        directory.is_some_and(|directory| rustix::fs::syncfs(directory).is_ok())
+    }
+
     fn write_new(path: &Path, bytes: &[u8], flush: Flush) -> Result<SeenFile> {
         let temporary = temporary_path(path);
         let written = File::options()
@@ -188,7 +198,10 @@ impl World for Kernel {
     }
 
     fn record_write(&self, hold: &Hold) -> Result<LastWrite> {
-        hold.record_write()
+        match hold.record_write() {
+            Err(error) if error.kind() == Kind::NoSpace && self.give_up_reserve() => hold.record_write(),
+            result => result,
+        }
     }
 
     fn read(&self, path: &Path) -> Result<Option<(Vec<u8>, SeenFile)>> {

@@ -1,5 +1,6 @@
 //! The system calls that no crate wraps.
 
+pub mod btrfs;
 pub mod dedupe;
 pub mod mount_setattr;
 pub mod namespaces;

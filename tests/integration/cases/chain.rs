@@ -11,6 +11,7 @@ use integration::{Outcome, Scratch, Skip, invariants, machine};
 pub(crate) const CASES: &[Case] = &[
     case("chain::five_hundred_layers::overlay", 600, |s| chain(s, "overlay")),
     case("chain::five_hundred_layers::vfs", 600, |s| chain(s, "vfs")),
+    case("chain::five_hundred_layers::btrfs", 600, |s| chain(s, "btrfs")),
 ];
 
 const DEPTH: usize = 500;

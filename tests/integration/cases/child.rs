@@ -13,10 +13,14 @@ use integration::{Outcome, Scratch, archive, tree};
 pub(crate) const CASES: &[Case] = &[
     case("child::exact_changes_and_same_tree::overlay_to_overlay", 60, |s| child(s, "overlay", "overlay")),
     case("child::exact_changes_and_same_tree::vfs_to_vfs", 60, |s| child(s, "vfs", "vfs")),
+    case("child::exact_changes_and_same_tree::btrfs_to_btrfs", 60, |s| child(s, "btrfs", "btrfs")),
+    case("child::exact_changes_and_same_tree::overlay_to_btrfs", 60, |s| child(s, "overlay", "btrfs")),
+    case("child::exact_changes_and_same_tree::vfs_to_btrfs", 60, |s| child(s, "vfs", "btrfs")),
     case("child::exact_changes_and_same_tree::overlay_to_vfs", 60, |s| child(s, "overlay", "vfs")),
     case("child::exact_changes_and_same_tree::vfs_to_overlay", 60, |s| child(s, "vfs", "overlay")),
     case("child::changes_between_two_layers::overlay", 60, |s| between(s, "overlay")),
     case("child::changes_between_two_layers::vfs", 60, |s| between(s, "vfs")),
+    case("child::changes_between_two_layers::btrfs", 60, |s| between(s, "btrfs")),
     case("child::an_edit_that_keeps_size_and_time::overlay", 60, |s| quiet_edit(s, "overlay")),
 ];
 

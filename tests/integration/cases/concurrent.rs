@@ -12,10 +12,13 @@ use integration::{Outcome, Scratch, archive, invariants, tree};
 pub(crate) const CASES: &[Case] = &[
     case("concurrent::two_hundred_operations_each::overlay", 180, |s| together(s, "overlay")),
     case("concurrent::two_hundred_operations_each::vfs", 180, |s| together(s, "vfs")),
+    case("concurrent::two_hundred_operations_each::btrfs", 180, |s| together(s, "btrfs")),
     case("concurrent::each_uses_the_others_layers::overlay", 60, |s| crossed(s, "overlay")),
     case("concurrent::each_uses_the_others_layers::vfs", 60, |s| crossed(s, "vfs")),
+    case("concurrent::each_uses_the_others_layers::btrfs", 60, |s| crossed(s, "btrfs")),
     case("concurrent::one_mounts_and_the_other_releases::overlay", 60, |s| hand_over(s, "overlay")),
     case("concurrent::one_mounts_and_the_other_releases::vfs", 60, |s| hand_over(s, "vfs")),
+    case("concurrent::one_mounts_and_the_other_releases::btrfs", 60, |s| hand_over(s, "btrfs")),
 ];
 
 const OPERATIONS: usize = 200;

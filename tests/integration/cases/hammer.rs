@@ -11,14 +11,17 @@ use storage_core::driver::{MountOptions, Registry};
 use storage_core::locks::ThreadKey;
 use storage_core::store::{Release, StoreOptions};
 // Nobody names the drivers, and a crate that nobody names isn't linked.
+use storage_driver_btrfs as _;
 use storage_driver_overlay as _;
 use storage_driver_vfs as _;
 
 pub(crate) const CASES: &[Case] = &[
     case("hammer::sixteen_processes_one_layer::overlay", 240, |s| sixteen(s, "overlay")),
     case("hammer::sixteen_processes_one_layer::vfs", 240, |s| sixteen(s, "vfs")),
+    case("hammer::sixteen_processes_one_layer::btrfs", 240, |s| sixteen(s, "btrfs")),
     case("hammer::threads_and_processes::overlay", 240, |s| threads(s, "overlay")),
     case("hammer::threads_and_processes::vfs", 240, |s| threads(s, "vfs")),
+    case("hammer::threads_and_processes::btrfs", 240, |s| threads(s, "btrfs")),
     case("hammer::sixteen_processes_of_two_kinds::overlay", 240, |s| mixed(s, "overlay")),
 ];
 

@@ -9,6 +9,7 @@ use integration::{Outcome, Scratch, archive, invariants};
 pub(crate) const CASES: &[Case] = &[
     case("house::gc_takes_orphans_and_nothing_else::overlay", 60, |s| orphans(s, "overlay")),
     case("house::gc_takes_orphans_and_nothing_else::vfs", 60, |s| orphans(s, "vfs")),
+    case("house::gc_takes_orphans_and_nothing_else::btrfs", 60, |s| orphans(s, "btrfs")),
     case("house::gc_leaves_what_is_mounted::overlay", 60, |s| mounted(s, "overlay")),
     case("house::a_mount_made_before_the_reference_came_is_released::overlay", 60, |s| before_the_peer(s, "overlay")),
     case("house::dedup_shares_what_is_the_same::overlay", 60, |s| dedup(s, "overlay")),

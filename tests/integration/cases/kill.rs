@@ -17,18 +17,25 @@ use integration::{Outcome, Scratch, archive, invariants, machine, tree};
 pub(crate) const CASES: &[Case] = &[
     case("kill::create::overlay", 300, |s| sweep(s, "overlay", Deed::Create)),
     case("kill::create::vfs", 300, |s| sweep(s, "vfs", Deed::Create)),
+    case("kill::create::btrfs", 300, |s| sweep(s, "btrfs", Deed::Create)),
     case("kill::import::overlay", 300, |s| sweep(s, "overlay", Deed::Import)),
     case("kill::import::vfs", 300, |s| sweep(s, "vfs", Deed::Import)),
+    case("kill::import::btrfs", 300, |s| sweep(s, "btrfs", Deed::Import)),
     case("kill::mount::overlay", 300, |s| sweep(s, "overlay", Deed::Mount)),
     case("kill::mount::vfs", 300, |s| sweep(s, "vfs", Deed::Mount)),
+    case("kill::mount::btrfs", 300, |s| sweep(s, "btrfs", Deed::Mount)),
     case("kill::release::overlay", 300, |s| sweep(s, "overlay", Deed::Release)),
     case("kill::release::vfs", 300, |s| sweep(s, "vfs", Deed::Release)),
+    case("kill::release::btrfs", 300, |s| sweep(s, "btrfs", Deed::Release)),
     case("kill::delete::overlay", 300, |s| sweep(s, "overlay", Deed::Delete)),
     case("kill::delete::vfs", 300, |s| sweep(s, "vfs", Deed::Delete)),
+    case("kill::delete::btrfs", 300, |s| sweep(s, "btrfs", Deed::Delete)),
     case("kill::apply_to_an_empty_layer::overlay", 300, |s| sweep(s, "overlay", Deed::ApplyToEmpty)),
     case("kill::apply_to_an_empty_layer::vfs", 300, |s| sweep(s, "vfs", Deed::ApplyToEmpty)),
+    case("kill::apply_to_an_empty_layer::btrfs", 300, |s| sweep(s, "btrfs", Deed::ApplyToEmpty)),
     case("kill::apply_to_a_filled_layer::overlay", 300, |s| sweep(s, "overlay", Deed::ApplyToFilled)),
     case("kill::apply_to_a_filled_layer::vfs", 300, |s| sweep(s, "vfs", Deed::ApplyToFilled)),
+    case("kill::apply_to_a_filled_layer::btrfs", 300, |s| sweep(s, "btrfs", Deed::ApplyToFilled)),
 ];
 
 /// How many points of one sweep are tried unless all are asked for.
@@ -96,8 +103,20 @@ fn sweep(scratch: &Scratch, driver: &'static str, deed: Deed) -> Outcome {
 
 /// Takes the calls that move things first, then others, evenly, and keeps the order of the run.
 fn choose(all: &[Point], bound: usize) -> Vec<Point> {
-    const MOVES: &[&str] =
-        &["rename", "unlink", "rmdir", "mkdir", "symlink", "link", "mount", "umount", "fsync", "fdatasync", "fsmount"];
+    const MOVES: &[&str] = &[
+        "rename",
+        "unlink",
+        "rmdir",
+        "mkdir",
+        "symlink",
+        "link",
+        "mount",
+        "umount",
+        "fsync",
+        "fdatasync",
+        "fsmount",
+        "ioctl",
+    ];
     let moves = |point: &&Point| MOVES.iter().any(|name| point.name.contains(name));
     let some = |points: Vec<&Point>, room: usize| -> Vec<Point> {
         let step = points.len().div_ceil(room.max(1)).max(1);

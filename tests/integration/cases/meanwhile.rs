@@ -11,10 +11,13 @@ use integration::{Outcome, Scratch, archive, invariants};
 pub(crate) const CASES: &[Case] = &[
     case("meanwhile::a_parents_name_goes_to_another_layer::overlay", 60, |s| parent_renamed(s, "overlay")),
     case("meanwhile::a_parents_name_goes_to_another_layer::vfs", 60, |s| parent_renamed(s, "vfs")),
+    case("meanwhile::a_parents_name_goes_to_another_layer::btrfs", 60, |s| parent_renamed(s, "btrfs")),
     case("meanwhile::names_and_metadata_change::overlay", 60, |s| properties(s, "overlay")),
     case("meanwhile::names_and_metadata_change::vfs", 60, |s| properties(s, "vfs")),
+    case("meanwhile::names_and_metadata_change::btrfs", 60, |s| properties(s, "btrfs")),
     case("meanwhile::somebody_writes_through_a_mount::overlay", 60, |s| written(s, "overlay")),
     case("meanwhile::somebody_writes_through_a_mount::vfs", 60, |s| written(s, "vfs")),
+    case("meanwhile::somebody_writes_through_a_mount::btrfs", 60, |s| written(s, "btrfs")),
 ];
 
 /// A verb that reads an archive from a pipe, of which the first half has come.

@@ -10,6 +10,7 @@ use integration::{Outcome, Scratch, archive, invariants, machine, tree};
 pub(crate) const CASES: &[Case] = &[
     case("peers::podman_on_the_same_root::overlay", 120, |s| podman(s, "overlay")),
     case("peers::podman_on_the_same_root::vfs", 120, |s| podman(s, "vfs")),
+    case("peers::podman_on_the_same_root::btrfs", 120, |s| podman(s, "btrfs")),
 ];
 
 fn podman(scratch: &Scratch, driver: &'static str) -> Outcome {

@@ -10,8 +10,10 @@ use integration::{Outcome, Scratch, archive, trace, tree};
 pub(crate) const CASES: &[Case] = &[
     case("quiet::diff_mounts_nothing_visible::overlay", 60, |s| strace(s, "overlay")),
     case("quiet::diff_mounts_nothing_visible::vfs", 60, |s| strace(s, "vfs")),
+    case("quiet::diff_mounts_nothing_visible::btrfs", 60, |s| strace(s, "btrfs")),
     case("quiet::reading_verbs_change_nothing::overlay", 60, |s| reading(s, "overlay")),
     case("quiet::reading_verbs_change_nothing::vfs", 60, |s| reading(s, "vfs")),
+    case("quiet::reading_verbs_change_nothing::btrfs", 60, |s| reading(s, "btrfs")),
 ];
 
 const MOUNTING: &str = "mount,umount2,?umount,fsopen,fsconfig,fsmount,move_mount,open_tree,mount_setattr,pivot_root,chroot,\

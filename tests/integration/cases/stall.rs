@@ -11,12 +11,16 @@ use integration::{Outcome, Scratch, archive, invariants, machine};
 pub(crate) const CASES: &[Case] = &[
     case("stall::a_diff_whose_reader_stalls::overlay", 60, |s| stalled_diff(s, "overlay")),
     case("stall::a_diff_whose_reader_stalls::vfs", 60, |s| stalled_diff(s, "vfs")),
+    case("stall::a_diff_whose_reader_stalls::btrfs", 60, |s| stalled_diff(s, "btrfs")),
     case("stall::a_computed_diff_whose_reader_stalls::overlay", 60, |s| stalled_computed_diff(s, "overlay")),
     case("stall::a_computed_diff_whose_reader_stalls::vfs", 60, |s| stalled_computed_diff(s, "vfs")),
+    case("stall::a_computed_diff_whose_reader_stalls::btrfs", 60, |s| stalled_computed_diff(s, "btrfs")),
     case("stall::an_import_whose_pipe_stalls::overlay", 60, |s| stalled_import(s, "overlay")),
     case("stall::an_import_whose_pipe_stalls::vfs", 60, |s| stalled_import(s, "vfs")),
+    case("stall::an_import_whose_pipe_stalls::btrfs", 60, |s| stalled_import(s, "btrfs")),
     case("stall::a_diff_fails_when_its_layer_is_deleted::overlay", 60, |s| deleted_under_a_diff(s, "overlay")),
     case("stall::a_diff_fails_when_its_layer_is_deleted::vfs", 60, |s| deleted_under_a_diff(s, "vfs")),
+    case("stall::a_diff_fails_when_its_layer_is_deleted::btrfs", 60, |s| deleted_under_a_diff(s, "btrfs")),
 ];
 
 /// What others do meanwhile. If anything of it waited for the stream, it would never end: the stream goes on only later.

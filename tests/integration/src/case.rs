@@ -13,6 +13,13 @@ pub struct Case {
     pub run: fn(&Scratch) -> Outcome,
 }
 
+impl Case {
+    /// The filesystem that the case's driver needs, by the end of its name; none for a driver that works on every one.
+    pub fn filesystem(&self) -> Option<&'static str> {
+        self.name.ends_with("btrfs").then_some("btrfs")
+    }
+}
+
 /// The end of a case that did not fail.
 pub type Outcome = Result<(), Skip>;
 

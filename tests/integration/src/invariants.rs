@@ -46,7 +46,7 @@ pub fn mounted_layers(store: &Store) -> BTreeSet<String> {
 
 /// Where counts and kernel disagree.
 pub fn count_errors(store: &Store) -> Vec<String> {
-    if store.driver == "vfs" {
+    if !store.has_mounts() {
         return Vec::new(); // nothing is mounted for this driver, so that every count is true
     }
     let mounted = mounted_layers(store);
@@ -71,7 +71,7 @@ pub fn leftovers(store: &Store, known: &[String]) -> Vec<PathBuf> {
             found.push(path);
         }
     }
-    let holders = if store.driver == "vfs" { store.home().join("dir") } else { store.home() };
+    let holders = if !store.has_mounts() { store.home().join("dir") } else { store.home() };
     for (name, path) in names(&holders) {
         if !is_known(&name)
             && !["l", "staging", "tempdirs", ".has-mount-program", "backingFsBlockDev"].contains(&name.as_str())
@@ -79,6 +79,7 @@ pub fn leftovers(store: &Store, known: &[String]) -> Vec<PathBuf> {
             found.push(path);
         }
     }
+    found.extend(names(&store.home().join("quotas")).into_iter().filter(|(id, _)| !is_known(id)).map(|(_, path)| path));
     for inner in ["staging", "tempdirs"] {
         found.extend(names(&store.home().join(inner)).into_iter().map(|(_, path)| path));
     }

@@ -79,9 +79,11 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Makes the filesystem in `home/disk.img` and mounts it at `home/mnt`. The caller is in a private mount namespace.
-    pub fn mount(home: &Path) -> Result<Self, Skip> {
-        let kind = std::env::var("LAMINA_TEST_FS").unwrap_or_else(|_| "xfs".to_owned());
+    /// Makes the filesystem `kind` (`$LAMINA_TEST_FS` or xfs, when none is asked for) in `home/disk.img` and mounts it at
+    /// `home/mnt`. The caller is in a private mount namespace.
+    pub fn mount(home: &Path, kind: Option<&str>) -> Result<Self, Skip> {
+        let usual = std::env::var("LAMINA_TEST_FS").unwrap_or_else(|_| "xfs".to_owned());
+        let kind = kind.map_or(usual, str::to_owned);
         let dir = home.join("mnt");
         image(&home.join("disk.img"), SIZE, &kind)?;
         loop_mount(&home.join("disk.img"), &dir)?;

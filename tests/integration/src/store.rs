@@ -277,7 +277,21 @@ impl Store {
 
     /// The directory that the driver keeps for a layer.
     pub fn layer_dir(&self, id: &str) -> PathBuf {
-        if self.driver == "vfs" { self.home().join("dir").join(id) } else { self.home().join(id) }
+        self.layer_dirs().join(id)
+    }
+
+    /// The directory whose entries are the driver's layers.
+    pub fn layer_dirs(&self) -> PathBuf {
+        match self.driver {
+            "vfs" => self.home().join("dir"),
+            "btrfs" => self.home().join("subvolumes"),
+            _ => self.home(),
+        }
+    }
+
+    /// Whether the driver mounts what it shows.
+    pub fn has_mounts(&self) -> bool {
+        !matches!(self.driver, "vfs" | "btrfs")
     }
 }
 

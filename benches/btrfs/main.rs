@@ -1,0 +1,143 @@
+//! What only btrfs does: changes by the kernel's stream beside a walk, and snapshots in staging directories beside snapshots
+//! in one directory for all. Both sides of a comparison run in turns, on a btrfs of their own.
+//!
+//! ```text
+//! btrfs [ROUNDS]
+//! ```
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use integration::scratch::{RunDir, Scratch, private_mounts};
+use storage_core::driver::{Driver, LayerRef, OwnerMaps, Plan, Request, ScratchLocks, Start};
+use storage_core::ids::LayerId;
+use storage_core::locks::ThreadKey;
+use storage_core::sys::btrfs::{Writing, create_subvolume, destroy_by_name, snapshot};
+use storage_core::task::Task;
+use storage_driver_btrfs::{Btrfs, Ways};
+
+const FILES: usize = 100_000;
+const CHANGES: usize = 10;
+const CREATORS: usize = 32;
+const SNAPSHOTS_EACH: usize = 8;
+
+fn main() -> ExitCode {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("btrfs: root is missing: the figures need a disk of their own");
+        return ExitCode::from(2);
+    }
+    let rounds = std::env::args().nth(1).and_then(|rounds| rounds.parse().ok()).unwrap_or(5);
+    private_mounts();
+    let place = RunDir::make();
+    let disk = match Scratch::mount(&place.path, Some("btrfs")) {
+        Ok(disk) => disk,
+        Err(skip) => {
+            eprintln!("btrfs: {}", skip.0);
+            return ExitCode::from(2);
+        }
+    };
+    let [stream, walk] = changes(disk.path(), rounds).map(|time| time.as_secs_f64() * 1e3);
+    let ratio = walk / stream;
+    println!("{CHANGES} changes in {FILES} files: stream {stream:.1} ms, walk {walk:.1} ms, {ratio:.1} times");
+    let [staged, shared] = snapshots(disk.path(), rounds);
+    let ratio = staged / shared;
+    println!("{CREATORS} creators: staging {staged:.0}/s, one directory {shared:.0}/s, {ratio:.1} times");
+    disk.unmount();
+    ExitCode::SUCCESS
+}
+
+fn changes(disk: &Path, rounds: usize) -> [Duration; 2] {
+    let request = Request::of_home(disk.join("figures/btrfs"), disk.join("figures/run"));
+    let locks = ScratchLocks::in_directory(disk);
+    let mut key = ThreadKey::take().expect("the thread's key");
+    let best = Ways::of_process();
+    let driver = Btrfs::open_with(&request, best).expect("open the driver");
+    let id = |name: &str| LayerId::for_new(name).expect("an id");
+    let mut grow = |layer: &LayerRef, fill: &dyn Fn(&Path)| {
+        let plan = Plan::new(Start::OnParent(layer.parent_ref()));
+        let mut staged = locks.shared(&mut key, |held| driver.begin(held, &plan)).expect("lock").expect("begin");
+        staged.fill(&Task::new("fill")).expect("fill");
+        locks.exclusive(&mut key, |held| staged.commit(held, &layer.id)).expect("lock").expect("commit");
+        fill(&driver.mount_point(&layer.id, layer.home));
+    };
+    let (base, child) = (LayerRef::own(id("base"), []), LayerRef::own(id("child"), [id("base")]));
+    let file = |root: &Path, number: usize| root.join(format!("d{:03}/f{number:06}", number % 100));
+    grow(&base, &|root| {
+        (0..100).for_each(|number| fs::create_dir(root.join(format!("d{number:03}"))).expect("mkdir"));
+        (0..FILES).for_each(|number| fs::write(file(root, number), "some bytes").expect("write"));
+        nix::unistd::syncfs(File::open(root).expect("open")).expect("syncfs");
+    });
+    grow(&child, &|root| {
+        (0..CHANGES).for_each(|number| fs::write(file(root, number * 7919), "other bytes").expect("write"));
+    });
+    let mut fastest = [Duration::MAX; 2];
+    for round in 0..rounds * 2 {
+        let way = round % 2;
+        let driver = Btrfs::open_with(&request, Ways { send: way == 0, ..best }).expect("open the driver");
+        let start = Instant::now();
+        let maps = OwnerMaps::default();
+        let compared = locks.shared(&mut key, |held| driver.compare(held, &child, Some(&base), &maps));
+        let mut count = 0;
+        let each = &mut |_| {
+            count += 1;
+            Ok(())
+        };
+        compared.expect("lock").expect("compare").changes(&Task::new("changes"), each).expect("changes");
+        fastest[way] = fastest[way].min(start.elapsed());
+        // Each file, and the directories that they are in.
+        assert!((CHANGES + 1..=CHANGES * 2).contains(&count), "{count} changes");
+    }
+    fastest
+}
+
+fn snapshots(disk: &Path, rounds: usize) -> [f64; 2] {
+    let place = disk.join("snapshots");
+    fs::create_dir_all(place.join("all")).expect("mkdir");
+    let dir = File::open(&place).expect("open");
+    create_subvolume(dir.as_fd(), "source".as_ref()).expect("create a subvolume");
+    for number in 0..200 {
+        fs::write(place.join(format!("source/{number}")), "some bytes").expect("write");
+    }
+    let mut most = [0.0_f64; 2];
+    for round in 0..rounds * 2 {
+        let way = round % 2;
+        let start = Instant::now();
+        thread::scope(|scope| {
+            for number in 0..CREATORS {
+                let place = &place;
+                scope.spawn(move || create(place, number, way == 0));
+            }
+        });
+        let each_second = (CREATORS * SNAPSHOTS_EACH) as f64 / start.elapsed().as_secs_f64();
+        most[way] = most[way].max(each_second);
+        let all = File::open(place.join("all")).expect("open");
+        for name in fs::read_dir(place.join("all")).expect("list").map(|entry| entry.expect("list").file_name()) {
+            destroy_by_name(all.as_fd(), &name).expect("destroy a snapshot");
+        }
+    }
+    most
+}
+
+fn create(place: &Path, number: usize, staged: bool) {
+    let source = File::open(place.join("source")).expect("open");
+    for nth in 0..SNAPSHOTS_EACH {
+        let name = OsString::from(format!("{number}-{nth}"));
+        let target: PathBuf = place.join("all").join(&name);
+        if staged {
+            let staging = place.join(format!("staging-{number}-{nth}"));
+            fs::create_dir(&staging).expect("mkdir");
+            let dir = File::open(&staging).expect("open");
+            snapshot(source.as_fd(), dir.as_fd(), &name, Writing::Allowed).expect("snapshot");
+            fs::rename(staging.join(&name), target).expect("rename");
+            fs::remove_dir(staging).expect("rmdir");
+        } else {
+            let dir = File::open(place.join("all")).expect("open");
+            snapshot(source.as_fd(), dir.as_fd(), &name, Writing::Allowed).expect("snapshot");
+        }
+    }
+}
