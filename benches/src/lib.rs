@@ -18,6 +18,7 @@ use storage_core::{LayerId, Task};
 // Nobody names the drivers, and a crate that nobody names isn't linked.
 use storage_driver_overlay as _;
 use storage_driver_vfs as _;
+use storage_driver_zfs as _;
 
 /// How much there is to work on.
 #[derive(Clone, Copy, Debug)]

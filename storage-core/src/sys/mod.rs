@@ -3,3 +3,4 @@
 pub mod mount_setattr;
 pub mod namespaces;
 pub mod ofd;
+pub mod process;
