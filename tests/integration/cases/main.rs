@@ -13,6 +13,7 @@ mod hammer;
 mod house;
 mod kill;
 mod meanwhile;
+mod on_zfs;
 mod peers;
 mod quiet;
 mod roundtrip;
@@ -34,6 +35,7 @@ const CASES: &[&[Case]] = &[
     full_disk::CASES,
     bad_input::CASES,
     tour::CASES,
+    on_zfs::CASES,
 ];
 
 fn main() -> ExitCode {

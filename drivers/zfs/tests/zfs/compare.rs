@@ -1,5 +1,6 @@
 //! What changed, at the cost of what changed.
 
+use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
@@ -142,11 +143,12 @@ fn it_is_one_moment_though_others_write_mount_and_unmount() {
     assert_eq!((store.list(), store.leftovers().as_str()), (vec!["a".to_owned()], ""));
 }
 
-#[test]
-fn on_random_edits_it_tells_what_a_walk_over_both_trees_tells() {
-    let sequences: u64 = std::env::var("LAMINA_ZFS_SEQUENCES").map_or(60, |number| number.parse().unwrap());
+/// Half of the sequences: extended attributes are kept in files of their own, or with the file.
+fn tells_what_a_walk_tells(xattr: &str, seed: u64) {
+    let sequences: u64 = std::env::var("LAMINA_ZFS_SEQUENCES").map_or(30, |number| number.parse::<u64>().unwrap() / 2);
     let mut store = Store::new();
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    shell("/", &format!("zfs set xattr={xattr} {}", store.root));
+    let mut random = Random(seed);
     let first = store.stage(Start::OnParent(None), "").unwrap();
     edits(&path_of(first.root().unwrap().as_raw_fd()), &mut random, 60);
     store.commit(first, "l0").unwrap();
@@ -167,6 +169,18 @@ fn on_random_edits_it_tells_what_a_walk_over_both_trees_tells() {
         changed += u64::from(!found.is_empty());
         base = layer;
     }
-    println!("{sequences} sequences, {changed} with changes, {used} told by zfs diff alone");
+    let summary =
+        format!("xattr={xattr}: {sequences} sequences, {changed} changed something, zfs diff alone told {used}");
+    writeln!(std::io::stderr(), "{summary}").unwrap();
     assert!(used * 3 > sequences, "zfs diff was asked in vain: {used} of {sequences}");
+}
+
+#[test]
+fn on_random_edits_it_tells_what_a_walk_over_both_trees_tells() {
+    tells_what_a_walk_tells("on", 0x9e37_79b9_7f4a_7c15);
+}
+
+#[test]
+fn on_random_edits_with_attributes_in_place_it_tells_what_a_walk_over_both_trees_tells() {
+    tells_what_a_walk_tells("sa", 0x1234_5678_9abc_def1);
 }

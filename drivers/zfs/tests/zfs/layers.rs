@@ -40,7 +40,7 @@ fn owners_are_those_of_the_maps() {
     let mut store = Store::new();
     let a = store.make(&["a"], "touch f; chown 5:6 f");
     let map = vec![IdMap { container_id: 0, host_id: 100_000, size: 1000 }];
-    let maps = Maps { uids: map.clone().into(), gids: map.into() };
+    let maps = Maps { uids: map.clone(), gids: map };
     let plan = Plan { maps: maps.clone(), ..Plan::new(Start::OnParent(Some(a))) };
     let staged = store.begin(&plan).unwrap();
     let root = std::fs::metadata(fd_path(&staged.root().unwrap())).unwrap();

@@ -1,7 +1,7 @@
 //! What processes leave when they die.
 
 use storage_core::Kind;
-use storage_core::driver::{Driver, Home};
+use storage_core::driver::{Driver, Home, MountOptions};
 
 use crate::harness::{Store, id, kind, shell, task};
 
@@ -44,7 +44,7 @@ fn a_replacement_that_stopped_half_way_is_taken_back() {
     store.exclusive(|driver, held| driver.heal(held, &a)).unwrap();
     assert_eq!(store.read(&a, "cat f"), "one\n");
     shell("/", &(undo.clone() + "; " + &stop));
-    let path = store.mounting(|driver, held| driver.mount(held, &a, &Default::default())).unwrap();
+    let path = store.mounting(|driver, held| driver.mount(held, &a, &MountOptions::default())).unwrap();
     assert_eq!(shell(&path, "cat f"), "one\n");
     let _ = store.mounting(|driver, held| driver.unmount(held, &a.id, Home::Own, storage_core::driver::Extent::All));
     shell("/", &(undo + "; " + &stop));

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use storage_core::Kind;
 use storage_core::driver::{Driver, Extent, Home, LayerRef, MountOptions};
-use storage_core::mount::{Features, in_private_namespace};
+use storage_core::mount::Features;
 
 use crate::harness::{Store, id, kind, shell, task, try_shell};
 
@@ -72,21 +72,18 @@ fn a_mount_for_reading_keeps_nobody_from_writing() {
 fn something_else_at_the_mount_point_is_left_alone() {
     let mut store = Store::new();
     let a = store.make(&["a"], "");
-    in_private_namespace(|| {
-        let place = store.home.join("graph/a");
-        shell("/", &format!("mkdir -p {0}; mount -t tmpfs tmpfs {0}", place.display()));
-        assert_eq!(kind(mount(&mut store, &a, &MountOptions::default())), Some(Kind::Busy));
-        let refused = store.mounting(|driver, held| driver.unmount(held, &a.id, Home::Own, Extent::All)).unwrap();
-        assert_eq!(kind(refused), Some(Kind::Busy));
-        Ok(())
-    })
-    .unwrap();
+    let place = store.home.join("graph/a");
+    shell("/", &format!("mkdir -p {0}; mount -t tmpfs tmpfs {0}", place.display()));
+    assert_eq!(kind(mount(&mut store, &a, &MountOptions::default())), Some(Kind::Busy));
+    let refused = store.mounting(|driver, held| driver.unmount(held, &a.id, Home::Own, Extent::All));
+    assert_eq!(kind(refused), Some(Kind::Busy));
+    shell("/", &format!("umount {}", place.display()));
 }
 
 #[test]
 fn a_layer_that_is_busy_in_another_namespace_is_removed_when_it_no_longer_is() {
     let mut store = Store::new();
-    let a = store.make(&["a"], "echo one >f");
+    store.make(&["a"], "echo one >f");
     let dataset = format!("{}/a", store.root);
     let script = format!("mkdir -p /run/b; mount -t zfs {dataset} /run/b; echo ready; read; cat /run/b/f");
     let mut other = std::process::Command::new("unshare")
