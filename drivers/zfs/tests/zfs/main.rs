@@ -2,6 +2,7 @@
 //! may be filled with datasets and destroyed.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests do to files what others might, and panic")]
 
+mod bench;
 mod compare;
 mod edits;
 mod harness;
