@@ -1,6 +1,5 @@
 //! What a diff costs by `zfs diff` and by a walk, side by side: `tests/zfs-vm/run --ignored bench`.
 
-use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
@@ -37,5 +36,5 @@ fn a_large_layer_with_ten_changes() {
     assert_eq!(count, 45, "five directories, five new files, five changed ones, three times");
     let report =
         format!("{files} files, 10 changes: {asked:?} by zfs diff, {walks:?} by walks, the first with a cold cache");
-    writeln!(std::io::stderr(), "{report}").unwrap();
+    eprintln!("{report}");
 }

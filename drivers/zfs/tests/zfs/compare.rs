@@ -1,6 +1,5 @@
 //! What changed, at the cost of what changed.
 
-use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
@@ -171,7 +170,7 @@ fn tells_what_a_walk_tells(xattr: &str, seed: u64) {
     }
     let summary =
         format!("xattr={xattr}: {sequences} sequences, {changed} changed something, zfs diff alone told {used}");
-    writeln!(std::io::stderr(), "{summary}").unwrap();
+    eprintln!("{summary}");
     assert!(used * 3 > sequences, "zfs diff was asked in vain: {used} of {sequences}");
 }
 

@@ -1,7 +1,7 @@
 //! Random edits of a tree, the same for the same seed.
 
 use std::fs;
-use std::os::unix::fs::{FileExt, PermissionsExt, chown, symlink};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::id;
 
@@ -37,10 +37,14 @@ impl Random {
 fn edit(root: &Path, random: &mut Random) {
     let path = random.path(root);
     let done: std::io::Result<()> = match random.below(16) {
-        0..=2 => fs::write(&path, vec![random.below(256) as u8; random.below(9000)]),
+        0..=2 => {
+            let content = vec![random.below(256) as u8; random.below(9000)];
+            open(fs::OpenOptions::new().create(true).truncate(true), &path)
+                .and_then(|file| file.write_all_at(&content, 0))
+        }
         3 | 4 => fs::create_dir(&path),
-        5 => fs::OpenOptions::new().write(true).open(&path).and_then(|file| file.write_all_at(b"edited", 3)),
-        6 => fs::OpenOptions::new().write(true).open(&path).and_then(|file| file.set_len(random.below(20_000) as u64)),
+        5 => open(&mut fs::OpenOptions::new(), &path).and_then(|file| file.write_all_at(b"edited", 3)),
+        6 => open(&mut fs::OpenOptions::new(), &path).and_then(|file| file.set_len(random.below(20_000) as u64)),
         7 | 8 => fs::rename(&path, random.path(root)),
         9 => fs::hard_link(&path, random.path(root)),
         10 => fs::remove_file(&path),
@@ -61,6 +65,11 @@ fn edit(root: &Path, random: &mut Random) {
         }
     };
     drop(done);
+}
+
+/// Opens a file for writing; a fifo without a reader is an error, not a wait.
+fn open(how: &mut fs::OpenOptions, path: &Path) -> std::io::Result<fs::File> {
+    how.write(true).custom_flags(libc::O_NONBLOCK).open(path)
 }
 
 /// Does up to `most` things.
