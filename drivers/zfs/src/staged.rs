@@ -149,7 +149,6 @@ impl Staged for StagedDataset {
     fn fill(&mut self, task: &Task) -> Result<()> {
         task.step(0, 1)?;
         let Some((id, _)) = self.origin.clone() else { return self.make_empty() };
-        self.check_origin()?;
         self.make_clone(&id)?;
         let root = self.mount()?;
         if self.shift.is_nothing() {
