@@ -17,9 +17,9 @@ use std::path::{Path, PathBuf};
 use nix::mount::{MsFlags, mount};
 use rustix::fs::{AtFlags, Dir, FileType, Stat};
 use rustix::io::Errno;
-use storage_core::error::{Kind, OsContext, Result};
+use storage_core::error::{Error, Kind, OsContext, Result};
 use storage_core::fs::beneath::{self, Links};
-use storage_core::mount::{Features, in_private_namespace};
+use storage_core::mount::{Features, in_private_namespace, mounts_here};
 
 use crate::datasets::Datasets;
 use crate::diff_lines::Named;
@@ -56,11 +56,20 @@ impl Question<'_> {
             }
             let mut named = Named::default();
             let to = |dataset: &str| format!("{dataset}@{}", self.snapshot);
-            named.read(&self.datasets.diff(self.origin, &to(&layer))?, &new)?;
-            named.read(&self.datasets.diff(self.origin, &to(&parent))?, &old)?;
+            for dataset in [&layer, &parent] {
+                named.read(&self.datasets.diff(self.origin, &to(dataset))?, &shown_below(dataset)?)?;
+            }
             Ok(named)
         })
     }
+}
+
+/// The mount point that `zfs diff` puts before all paths: that of the first mount of the dataset. Somebody else may have it
+/// mounted too.
+fn shown_below(dataset: &str) -> Result<PathBuf> {
+    let first = mounts_here()?.into_iter().find(|mount| mount.filesystem == "zfs" && mount.source == dataset);
+    let place = first.map(|mount| mount.mount_point);
+    place.ok_or_else(|| Error::new(Kind::Changed, "compare snapshots").at(dataset).detail("it is not mounted any more"))
 }
 
 /// All paths that have to be looked at, in order: what was named, what came or went in directories that were named, and
