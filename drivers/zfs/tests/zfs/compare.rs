@@ -166,6 +166,7 @@ fn tells_what_a_walk_tells(xattr: &str, seed: u64) {
         assert_eq!(found, walked(&mut store, &layer, &base), "sequence {number} from seed {seed:#x}: {compared:?}");
         used += u64::from(used_candidates(&*compared));
         changed += u64::from(!found.is_empty());
+        eprintln!("xattr={xattr}: sequence {number}, {} changes", found.len());
         base = layer;
     }
     let summary =

@@ -85,7 +85,7 @@ fn a_layer_that_is_busy_in_another_namespace_is_removed_when_it_no_longer_is() {
     let mut store = Store::new();
     store.make(&["a"], "echo one >f");
     let dataset = format!("{}/a", store.root);
-    let script = format!("mkdir -p /run/b; mount -t zfs {dataset} /run/b; echo ready; read; cat /run/b/f");
+    let script = format!("mkdir -p /run/b; mount -t zfs {dataset} /run/b; echo ready; read || cat /run/b/f");
     let mut other = std::process::Command::new("unshare")
         .args(["-m", "bash", "-euc", &script])
         .stdin(std::process::Stdio::piped())
