@@ -13,7 +13,7 @@ struct Pool(String);
 impl Pool {
     fn new(name: &str) -> Self {
         let name = format!("lamina-{name}-{}", std::process::id());
-        shell("/", &format!("truncate -s 128M /tmp/{name}.img; zpool create -m /{name} {name} /tmp/{name}.img"));
+        shell("/", &format!("truncate -s 64M /tmp/{name}.img; zpool create -m /{name} {name} /tmp/{name}.img"));
         Pool(name)
     }
 }
@@ -29,15 +29,15 @@ fn on_a_full_pool_errors_are_clear_nothing_is_lost_and_layers_can_be_removed() {
     let pool = Pool::new("full");
     let mut store = Store::at(&pool.0, Features::of_kernel(), &[]);
     let a = store.make(&["a"], "echo one >f");
-    store.make(&["b", "a"], "dd if=/dev/urandom of=big bs=1M count=40 status=none");
-    let (full, _, _) = try_shell(format!("/{}", pool.0), "dd if=/dev/urandom of=fill bs=64k status=none; sync");
+    store.make(&["b", "a"], "dd if=/dev/zero of=big bs=1M count=16 status=none");
+    let (full, _, _) = try_shell(format!("/{}", pool.0), "dd if=/dev/zero of=fill bs=128k status=none; sync");
     assert!(!full, "the pool can't be filled");
     shell(
         format!("/{}", pool.0),
-        "for i in $(seq 50); do head -c 4000 /dev/urandom >fill.$i || break; done 2>/dev/null; sync",
+        "for i in $(seq 20); do head -c 4000 /dev/zero >fill.$i || break; done 2>/dev/null; sync",
     );
     let refused =
-        store.stage(Start::OnParent(Some(a.clone())), "head -c 2000000 /dev/urandom >x 2>/dev/null || exit 0; exit 1");
+        store.stage(Start::OnParent(Some(a.clone())), "head -c 2000000 /dev/zero >x 2>/dev/null || exit 0; exit 1");
     match refused {
         Ok(staged) => drop(staged),
         Err(error) => assert_eq!(error.kind(), Kind::NoSpace, "{error}"),
