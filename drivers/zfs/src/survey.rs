@@ -57,7 +57,11 @@ pub(crate) fn examine(request: &Request, zfs: Arc<dyn Command>) -> Result<(Optio
             .remedy("load the module, as root")
     })?;
     let datasets = Datasets::new(zfs, &root);
-    datasets.listing().map_err(|error| unusable(&place, format!("dataset {root} can't be used")).because(error))?;
+    if !request.home.is_dir() {
+        // Where layers were made before, the dataset is there, or the first question about a layer says that it isn't.
+        let asked = datasets.listing();
+        asked.map_err(|error| unusable(&place, format!("dataset {root} can't be used")).because(error))?;
+    }
     Ok((options, datasets))
 }
 
