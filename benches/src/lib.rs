@@ -19,6 +19,7 @@ use storage_core::{LayerId, Task};
 use storage_driver_btrfs as _;
 use storage_driver_overlay as _;
 use storage_driver_vfs as _;
+use storage_driver_zfs as _;
 
 /// How much there is to work on.
 #[derive(Clone, Copy, Debug)]

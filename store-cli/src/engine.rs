@@ -12,6 +12,7 @@ use storage_core::{Result, archive};
 use storage_driver_btrfs as _;
 use storage_driver_overlay as _;
 use storage_driver_vfs as _;
+use storage_driver_zfs as _;
 
 pub(crate) use storage_core::archive::{Change, ChangeKind, Compression};
 pub(crate) use storage_core::locks::ThreadKey;
@@ -144,6 +145,6 @@ mod tests {
     #[test]
     fn exactly_the_linked_drivers_are_registered() {
         let registry = Registry::linked().expect("names that differ");
-        assert_eq!(registry.names(), ["btrfs", "overlay", "vfs"], "a driver that nobody names is not linked");
+        assert_eq!(registry.names(), ["btrfs", "overlay", "vfs", "zfs"], "a driver that nobody names is not linked");
     }
 }

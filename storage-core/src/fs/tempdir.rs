@@ -26,6 +26,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use super::atomic::rename_over;
 use super::remove::{clear_marks, remove_tree};
 use super::{FileId, identity};
 use crate::error::{Error, Kind, OsContext, Result};
@@ -345,17 +346,53 @@ fn vanished(path: &Path) -> Error {
 }
 
 /// Renames, and fails where something stands at the target.
+///
+/// A filesystem that has no such rename (zfs before 2.2) gets by with others: see [`move_no_replace`].
 pub fn rename_no_replace(from: &Path, to: &Path) -> Result<()> {
     use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
-    renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE)
-        .os("renameat2(noreplace)", from)
-        .map_err(|error| error.detail(format!("to {}", to.display())))
+    match renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE) {
+        Err(nix::errno::Errno::EINVAL) => move_no_replace(from, to),
+        done => done.os("renameat2(noreplace)", from).map_err(|error| error.detail(format!("to {}", to.display()))),
+    }
+}
+
+/// The same without the kernel's help. A file gets its new name before it loses the old one, and never takes one that is
+/// there. For a directory it is looked whether something stands at the target: the caller's lock keeps others from putting
+/// something there meanwhile, and what is not an empty directory would not be replaced anyway.
+fn move_no_replace(from: &Path, to: &Path) -> Result<()> {
+    let is_directory = std::fs::symlink_metadata(from).os("lstat", from)?.is_dir();
+    if !is_directory {
+        std::fs::hard_link(from, to).os("link", from).map_err(|error| error.detail(format!("to {}", to.display())))?;
+        return std::fs::remove_file(from).os("unlink", from);
+    }
+    if FileId::of_path(to)?.is_some() {
+        return Err(Error::os("rename(noreplace)", to, std::io::Error::from_raw_os_error(libc::EEXIST)));
+    }
+    rename_over(from, to)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn without_the_kernels_help_nothing_is_replaced_either() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = |name: &str| dir.path().join(name);
+        std::fs::write(path("file"), "one").expect("write");
+        std::fs::write(path("taken"), "two").expect("write");
+        std::fs::create_dir(path("directory")).expect("mkdir");
+        std::fs::create_dir(path("empty")).expect("mkdir");
+        let moved = |from: &str, to: &str| move_no_replace(&path(from), &path(to)).map_err(|error| error.errno());
+        for (from, to) in [("file", "taken"), ("file", "empty"), ("directory", "empty"), ("directory", "taken")] {
+            assert_eq!(moved(from, to), Err(Some(libc::EEXIST)), "{from} to {to}");
+        }
+        assert_eq!(moved("nothing", "new"), Err(Some(libc::ENOENT)));
+        assert_eq!((moved("file", "new"), moved("directory", "other")), (Ok(()), Ok(())));
+        assert_eq!(std::fs::read(path("new")).expect("read"), b"one");
+        assert!(path("other").is_dir() && !path("file").exists() && !path("directory").exists());
+    }
 
     fn soon() -> Instant {
         Instant::now() + Duration::from_mins(1)

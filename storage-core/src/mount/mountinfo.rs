@@ -15,6 +15,8 @@ pub struct MountInfo {
     pub mount_point: PathBuf,
     /// The type of its filesystem.
     pub filesystem: String,
+    /// What is mounted, as the filesystem names it: a device, a dataset.
+    pub source: String,
     /// The options of the filesystem.
     pub super_options: String,
 }
@@ -34,6 +36,7 @@ fn parse_line(line: &[u8]) -> Option<MountInfo> {
         root: path(fields.get(3)?),
         mount_point: path(fields.get(4)?),
         filesystem: text(fields.get(dash + 1)?),
+        source: String::from_utf8_lossy(&unescape(fields.get(dash + 2)?)).into_owned(),
         super_options: text(fields.get(dash + 3).copied().unwrap_or_default()),
     })
 }

@@ -82,6 +82,11 @@ impl Store {
             Intent::Replace { id, identity, record } => {
                 let layer_id = LayerId::from_store(id)?;
                 let home = guard.table().get(id).map_or(Home::Own, |layer| layer.home());
+                if let Some(Ok(layer)) = guard.table().get(id).map(|layer| self.layer_ref(guard.table(), layer)) {
+                    // A driver that can't exchange in one step puts back what it took away. Where that fails the layer
+                    // stays without a tree, which keeps nobody from working with the others (R8).
+                    let _ = self.gate.exclusive(&mut guard.exclusive())?.heal(&layer);
+                }
                 let shown = self.gate.shared(&guard.shared())?.identity(&layer_id, home);
                 let exchanged = shown.is_ok_and(|shown| shown == *identity);
                 match serde_json::from_str::<Layer>(record) {

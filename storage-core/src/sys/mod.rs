@@ -5,3 +5,4 @@ pub mod dedupe;
 pub mod mount_setattr;
 pub mod namespaces;
 pub mod ofd;
+pub mod process;

@@ -166,7 +166,7 @@ fn packed(scratch: &Scratch) -> Result<Vec<PathBuf>, integration::Skip> {
     Ok(all)
 }
 
-fn truncated(scratch: &Scratch, driver: &'static str) -> Outcome {
+pub(crate) fn truncated(scratch: &Scratch, driver: &'static str) -> Outcome {
     let (store, before) = prepare(scratch, driver);
     for archive in packed(scratch)? {
         let bytes = fs::read(&archive).expect("read an archive");
@@ -200,7 +200,7 @@ fn corrupt(scratch: &Scratch, driver: &'static str) -> Outcome {
     Ok(())
 }
 
-fn junk(scratch: &Scratch, driver: &'static str) -> Outcome {
+pub(crate) fn junk(scratch: &Scratch, driver: &'static str) -> Outcome {
     let (store, before) = prepare(scratch, driver);
     let magics: [&[u8]; 6] = [
         b"",
@@ -259,7 +259,7 @@ fn absolute(scratch: &Scratch, driver: &'static str) -> Outcome {
     Ok(())
 }
 
-fn by_symlink(scratch: &Scratch, driver: &'static str) -> Outcome {
+pub(crate) fn by_symlink(scratch: &Scratch, driver: &'static str) -> Outcome {
     let (store, before) = prepare(scratch, driver);
     let victim = outside(scratch)?;
     let safe = tree::listing(&scratch.join("outside"));
@@ -272,7 +272,7 @@ fn by_symlink(scratch: &Scratch, driver: &'static str) -> Outcome {
     Ok(())
 }
 
-fn by_hard_link(scratch: &Scratch, driver: &'static str) -> Outcome {
+pub(crate) fn by_hard_link(scratch: &Scratch, driver: &'static str) -> Outcome {
     let (store, before) = prepare(scratch, driver);
     let victim = outside(scratch)?.join("victim").display().to_string();
     let safe = tree::listing(&scratch.join("outside"));
@@ -288,7 +288,7 @@ fn by_hard_link(scratch: &Scratch, driver: &'static str) -> Outcome {
     Ok(())
 }
 
-fn by_whiteout(scratch: &Scratch, driver: &'static str) -> Outcome {
+pub(crate) fn by_whiteout(scratch: &Scratch, driver: &'static str) -> Outcome {
     let (store, before) = prepare(scratch, driver);
     let victim = outside(scratch)?;
     let safe = tree::listing(&scratch.join("outside"));
@@ -360,7 +360,7 @@ fn missing_parent(scratch: &Scratch, driver: &'static str) -> Outcome {
     Ok(())
 }
 
-fn duplicate_id(scratch: &Scratch, driver: &'static str) -> Outcome {
+pub(crate) fn duplicate_id(scratch: &Scratch, driver: &'static str) -> Outcome {
     let (store, before) = prepare(scratch, driver);
     let archive = scratch.join("small.tar");
     let file = archive.to_str().expect("a printable path");
@@ -373,7 +373,7 @@ fn duplicate_id(scratch: &Scratch, driver: &'static str) -> Outcome {
     Ok(())
 }
 
-fn bad_id(scratch: &Scratch, driver: &'static str) -> Outcome {
+pub(crate) fn bad_id(scratch: &Scratch, driver: &'static str) -> Outcome {
     let (store, before) = prepare(scratch, driver);
     for wrong in ["../escaped", "a/b", "/escaped", "..", ".", "../../../../outside/escaped", "a\nb", ".hidden"] {
         refused(&store, &before, &["create-layer", "-i", wrong], &["not a valid identifier"]);
@@ -403,7 +403,7 @@ fn bad_id_inside(scratch: &Scratch, driver: &'static str) -> Outcome {
     Ok(())
 }
 
-fn parent_in_use(scratch: &Scratch, driver: &'static str) -> Outcome {
+pub(crate) fn parent_in_use(scratch: &Scratch, driver: &'static str) -> Outcome {
     let (store, before) = prepare(scratch, driver);
     refused(&store, &before, &["delete-layer", &id("base")], &["layer has children"]);
     Ok(())

@@ -79,7 +79,7 @@ fn sight(store: &Store, layer: &str) -> Tree {
     seen
 }
 
-fn child(scratch: &Scratch, from: &'static str, to: &'static str) -> Outcome {
+pub(crate) fn child(scratch: &Scratch, from: &'static str, to: &'static str) -> Outcome {
     let archive = base(scratch);
     let (parent, first, second) = (id("parent"), id("first"), id("second"));
     let store = Store::new(scratch, "from", from);
@@ -109,7 +109,7 @@ fn child(scratch: &Scratch, from: &'static str, to: &'static str) -> Outcome {
     Ok(())
 }
 
-fn between(scratch: &Scratch, driver: &'static str) -> Outcome {
+pub(crate) fn between(scratch: &Scratch, driver: &'static str) -> Outcome {
     let archive = base(scratch);
     let store = Store::new(scratch, "store", driver);
     let (parent, left, right) = (id("parent"), id("left"), id("right"));

@@ -10,9 +10,9 @@ use integration::store::{Store, id};
 use integration::{Outcome, Scratch, archive, invariants, tree};
 
 pub(crate) const CASES: &[Case] = &[
-    case("concurrent::two_hundred_operations_each::overlay", 180, |s| together(s, "overlay")),
-    case("concurrent::two_hundred_operations_each::vfs", 180, |s| together(s, "vfs")),
-    case("concurrent::two_hundred_operations_each::btrfs", 180, |s| together(s, "btrfs")),
+    case("concurrent::two_hundred_operations_each::overlay", 180, |s| together(s, "overlay", 200)),
+    case("concurrent::two_hundred_operations_each::vfs", 180, |s| together(s, "vfs", 200)),
+    case("concurrent::two_hundred_operations_each::btrfs", 180, |s| together(s, "btrfs", 200)),
     case("concurrent::each_uses_the_others_layers::overlay", 60, |s| crossed(s, "overlay")),
     case("concurrent::each_uses_the_others_layers::vfs", 60, |s| crossed(s, "vfs")),
     case("concurrent::each_uses_the_others_layers::btrfs", 60, |s| crossed(s, "btrfs")),
@@ -21,16 +21,15 @@ pub(crate) const CASES: &[Case] = &[
     case("concurrent::one_mounts_and_the_other_releases::btrfs", 60, |s| hand_over(s, "btrfs")),
 ];
 
-const OPERATIONS: usize = 200;
-
-fn together(scratch: &Scratch, driver: &'static str) -> Outcome {
+/// Both do as many operations at the same time.
+pub(crate) fn together(scratch: &Scratch, driver: &'static str, operations: usize) -> Outcome {
     let ours = Store::new(scratch, "store", driver);
     let peer = ours.peer()?;
     let archive = archive::small(scratch.path(), "small", 12, 900);
     ours.import(&id("base"), None, &archive);
     let (left, right) = thread::scope(|scope| {
-        let left = scope.spawn(|| work(&ours, "ours", &archive));
-        let right = scope.spawn(|| work(&peer, "theirs", &archive));
+        let left = scope.spawn(|| work(&ours, "ours", &archive, operations));
+        let right = scope.spawn(|| work(&peer, "theirs", &archive, operations));
         (left.join(), right.join())
     });
     let there: BTreeSet<String> = [left, right]
@@ -51,7 +50,7 @@ fn together(scratch: &Scratch, driver: &'static str) -> Outcome {
 }
 
 /// Does a mixture of operations, each of which must succeed, and gives the layers that are there at the end.
-fn work(store: &Store, who: &str, archive: &Path) -> Vec<String> {
+fn work(store: &Store, who: &str, archive: &Path, operations: usize) -> Vec<String> {
     let base = id("base");
     let content = fs::read(archive).expect("read an archive");
     let mut kept = Vec::new();
@@ -80,14 +79,14 @@ fn work(store: &Store, who: &str, archive: &Path) -> Vec<String> {
         if round % 2 == 1 {
             kept.push(full);
         }
-        if done >= OPERATIONS {
+        if done >= operations {
             break;
         }
     }
     kept
 }
 
-fn crossed(scratch: &Scratch, driver: &'static str) -> Outcome {
+pub(crate) fn crossed(scratch: &Scratch, driver: &'static str) -> Outcome {
     let ours = Store::new(scratch, "store", driver);
     let peer = ours.peer()?;
     let archive = archive::small(scratch.path(), "small", 30, 2000);
@@ -125,7 +124,7 @@ fn crossed(scratch: &Scratch, driver: &'static str) -> Outcome {
 
 /// In one mount namespace: the mount of either is seen, counted and ended by the other. (The reference binds the driver's
 /// home on itself before it mounts; a mount made below that place earlier is hidden from then on.)
-fn hand_over(scratch: &Scratch, driver: &'static str) -> Outcome {
+pub(crate) fn hand_over(scratch: &Scratch, driver: &'static str) -> Outcome {
     let ours = Store::new(scratch, "store", driver);
     let peer = ours.peer()?;
     let layer = id("layer");

@@ -29,6 +29,7 @@ mod load;
 mod loaded;
 mod meanwhile;
 mod network;
+mod on_zfs;
 mod ordinary;
 mod peers;
 mod power;
@@ -76,6 +77,7 @@ const CASES: &[&[Case]] = &[
     power::CASES,
     bad_input::CASES,
     tour::CASES,
+    on_zfs::CASES,
 ];
 
 fn main() -> ExitCode {

@@ -50,7 +50,7 @@ impl Halfway {
     }
 }
 
-fn parent_renamed(scratch: &Scratch, driver: &'static str) -> Outcome {
+pub(crate) fn parent_renamed(scratch: &Scratch, driver: &'static str) -> Outcome {
     let store = Store::new(scratch, "store", driver);
     let (first, second, child) = (id("first"), id("second"), id("child"));
     store.import(&first, None, &archive::small(scratch.path(), "one", 3, 100));
@@ -66,7 +66,7 @@ fn parent_renamed(scratch: &Scratch, driver: &'static str) -> Outcome {
     Ok(())
 }
 
-fn properties(scratch: &Scratch, driver: &'static str) -> Outcome {
+pub(crate) fn properties(scratch: &Scratch, driver: &'static str) -> Outcome {
     let store = Store::new(scratch, "store", driver);
     let (layer, other) = (id("layer"), id("other"));
     store.create(&layer, None);
@@ -85,7 +85,7 @@ fn properties(scratch: &Scratch, driver: &'static str) -> Outcome {
     Ok(())
 }
 
-fn written(scratch: &Scratch, driver: &'static str) -> Outcome {
+pub(crate) fn written(scratch: &Scratch, driver: &'static str) -> Outcome {
     let store = Store::new(scratch, "store", driver);
     for (round, filled) in [false, true].into_iter().enumerate() {
         let layer = id(format!("layer {round}"));

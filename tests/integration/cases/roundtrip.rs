@@ -34,7 +34,7 @@ pub(crate) const CASES: &[Case] = &[
     case("roundtrip::several_frames::overlay", 60, frames),
 ];
 
-fn debian(scratch: &Scratch, driver: &'static str, form: Form) -> Outcome {
+pub(crate) fn debian(scratch: &Scratch, driver: &'static str, form: Form) -> Outcome {
     let plain = rootfs::archive(Form::Plain)?;
     let given = rootfs::archive(form)?;
     check(
@@ -51,7 +51,7 @@ fn debian(scratch: &Scratch, driver: &'static str, form: Form) -> Outcome {
     Ok(())
 }
 
-fn everything(scratch: &Scratch, driver: &'static str, format: &str) -> Outcome {
+pub(crate) fn everything(scratch: &Scratch, driver: &'static str, format: &str) -> Outcome {
     let made = scratch.make("made");
     archive::one_of_everything(&made);
     let file = scratch.join("everything.tar");
@@ -106,7 +106,7 @@ fn compressions(scratch: &Scratch, driver: &'static str) -> Outcome {
     Ok(())
 }
 
-fn sparse(scratch: &Scratch, driver: &'static str) -> Outcome {
+pub(crate) fn sparse(scratch: &Scratch, driver: &'static str) -> Outcome {
     let made = scratch.make("made");
     archive::put(&made, "before", "before");
     archive::sparse_file(&made.join("hollow"));

@@ -63,7 +63,7 @@ fn big_base(scratch: &Scratch, store: &Store) -> Vec<u8> {
     fs::read(archive).expect("read an archive")
 }
 
-fn stalled_diff(scratch: &Scratch, driver: &'static str) -> Outcome {
+pub(crate) fn stalled_diff(scratch: &Scratch, driver: &'static str) -> Outcome {
     let store = Store::new(scratch, "store", driver);
     let content = big_base(scratch, &store);
     let (mut diff, begin) = start_and_stall(&store, &id("base"));
@@ -74,7 +74,7 @@ fn stalled_diff(scratch: &Scratch, driver: &'static str) -> Outcome {
     Ok(())
 }
 
-fn stalled_computed_diff(scratch: &Scratch, driver: &'static str) -> Outcome {
+pub(crate) fn stalled_computed_diff(scratch: &Scratch, driver: &'static str) -> Outcome {
     let store = Store::new(scratch, "store", driver);
     big_base(scratch, &store);
     let child = id("child");
@@ -92,7 +92,7 @@ fn stalled_computed_diff(scratch: &Scratch, driver: &'static str) -> Outcome {
     Ok(())
 }
 
-fn stalled_import(scratch: &Scratch, driver: &'static str) -> Outcome {
+pub(crate) fn stalled_import(scratch: &Scratch, driver: &'static str) -> Outcome {
     let store = Store::new(scratch, "store", driver);
     let content = big_base(scratch, &store);
     let layer = id("through a pipe");
@@ -115,7 +115,7 @@ fn stalled_import(scratch: &Scratch, driver: &'static str) -> Outcome {
 }
 
 /// The stream of a layer that is deleted meanwhile either is whole, or ends with an error: never short and well.
-fn deleted_under_a_diff(scratch: &Scratch, driver: &'static str) -> Outcome {
+pub(crate) fn deleted_under_a_diff(scratch: &Scratch, driver: &'static str) -> Outcome {
     let store = Store::new(scratch, "store", driver);
     let content = big_base(scratch, &store);
     let deleters = if machine::stand_in() { vec![] } else { vec![store.clone(), store.peer()?] };

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::lock;
-use crate::store::Store;
+use crate::scratch::dataset_of;
+use crate::store::{Store, must};
 
 /// The lock files of a store that exist.
 pub fn lock_files(store: &Store) -> Vec<PathBuf> {
@@ -35,6 +36,10 @@ pub fn mounts_below(dir: &Path) -> Vec<PathBuf> {
 
 /// The layers of a store that the kernel shows as mounted, by the directory that is their mount point.
 pub fn mounted_layers(store: &Store) -> BTreeSet<String> {
+    if store.driver == "zfs" {
+        let name = |point: PathBuf| Some(point.file_name()?.to_str()?.to_owned());
+        return mounts_below(&store.home().join("graph")).into_iter().filter_map(name).collect();
+    }
     let home = store.home();
     let id = |point: PathBuf| {
         let mut parts = point.strip_prefix(&home).ok()?.components();
@@ -71,7 +76,15 @@ pub fn leftovers(store: &Store, known: &[String]) -> Vec<PathBuf> {
             found.push(path);
         }
     }
-    let holders = if !store.has_mounts() { store.home().join("dir") } else { store.home() };
+    let holders = match store.driver {
+        "vfs" => store.home().join("dir"),
+        "btrfs" => store.home().join("subvolumes"),
+        "zfs" => store.home().join("graph"),
+        _ => store.home(),
+    };
+    if store.driver == "zfs" {
+        found.extend(datasets(store).into_iter().filter(|name| !is_known(name)).map(PathBuf::from));
+    }
     for (name, path) in names(&holders) {
         if !is_known(&name)
             && !["l", "staging", "tempdirs", ".has-mount-program", "backingFsBlockDev"].contains(&name.as_str())
@@ -97,6 +110,18 @@ pub fn leftovers(store: &Store, known: &[String]) -> Vec<PathBuf> {
 /// records be written on a full disk.
 fn is_permanent_side_file(name: &str) -> bool {
     name == "lamina-reserve" || name.strip_suffix(".lock").is_some_and(|name| name.starts_with("lamina-"))
+}
+
+/// The datasets of layers by their ids, and the snapshots of ours that don't just wait for their clones.
+fn datasets(store: &Store) -> Vec<String> {
+    let root = dataset_of(&store.root);
+    let mut list = std::process::Command::new("zfs");
+    list.args(["list", "-H", "-r", "-t", "filesystem,snapshot", "-o", "name,defer_destroy", &root]);
+    let below = format!("{root}/");
+    let text = must(list);
+    let lines = text.lines().filter_map(|line| line.strip_prefix(&below)?.split_once('\t'));
+    let counts = |name: &str, deferred| !name.contains('@') || (name.contains("@lamina:") && deferred != "on");
+    lines.filter(|(name, deferred)| counts(name, *deferred)).map(|(name, _)| name.to_owned()).collect()
 }
 
 fn names(dir: &Path) -> Vec<(String, PathBuf)> {

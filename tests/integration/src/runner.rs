@@ -259,7 +259,9 @@ fn inside(case: &Case, home: &Path) -> ExitCode {
     let none = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("proc"), "/proc", Some("proc"), none, None::<&str>).expect("mount /proc of the new process namespace");
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
-    let outcome: Outcome = Scratch::mount(home, case.filesystem()).and_then(|scratch| {
+    let scratch =
+        if case.name.starts_with("zfs::") { Scratch::on_zfs(home) } else { Scratch::mount(home, case.filesystem()) };
+    let outcome: Outcome = scratch.and_then(|scratch| {
         env::set_current_dir(scratch.path()).expect("enter the scratch directory");
         (case.run)(&scratch)
     });

@@ -90,6 +90,17 @@ impl Scratch {
         Ok(Scratch { dir })
     }
 
+    /// Makes a dataset of this case's own in the pool that `LAMINA_ZFS_POOL` names, and mounts it at `home/mnt`.
+    pub fn on_zfs(home: &Path) -> Result<Self, Skip> {
+        let Some(pool) = std::env::var_os("LAMINA_ZFS_POOL") else {
+            return Err(Skip("no pool of zfs is here for tests: tests/zfs-vm/run has one".to_owned()));
+        };
+        let name = home.file_name().expect("the directory of a case has a name").to_string_lossy();
+        let dir = home.join("mnt");
+        dataset(&format!("{}/{name}", pool.display()), &dir);
+        Ok(Scratch { dir })
+    }
+
     /// Takes the filesystem away from its place, for a process that goes on.
     pub fn unmount(self) {
         umount2(&self.dir, MntFlags::MNT_DETACH).expect("unmount the scratch filesystem");
@@ -138,6 +149,33 @@ impl Scratch {
     /// Mounts a filesystem made by [`Scratch::small_disk`] again, after it was unmounted.
     pub fn mount_disk(&self, name: &str) -> Result<(), Skip> {
         loop_mount(&self.join(format!("{name}.img")), &self.join(name))
+    }
+}
+
+/// Makes a dataset of that name and mounts it at `dir`.
+fn dataset(name: &str, dir: &Path) {
+    fs::create_dir_all(dir).expect("make a mount point");
+    let run = |program: &str, args: &[&str]| {
+        let done = Command::new(program).args(args).output().unwrap_or_else(|error| panic!("{program}: {error}"));
+        assert!(done.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&done.stderr));
+    };
+    run("zfs", &["create", "-o", "mountpoint=legacy", name]);
+    run("mount", &["-t", "zfs", name, dir.to_str().expect("a printable path")]);
+}
+
+/// The dataset that a directory is on.
+pub fn dataset_of(dir: &Path) -> String {
+    let found = Command::new("findmnt").args(["-no", "SOURCE", "-T"]).arg(dir).output().expect("run findmnt");
+    assert!(found.status.success(), "{} is on no mount", dir.display());
+    String::from_utf8_lossy(&found.stdout).trim().to_owned()
+}
+
+/// Makes a directory that is a dataset of its own, below the dataset that it would be on. One that is there stays.
+pub fn make_dataset(dir: &Path) {
+    if !dir.exists() {
+        let around = dataset_of(dir.parent().expect("a directory above"));
+        let name = dir.file_name().expect("a directory has a name").to_string_lossy();
+        dataset(&format!("{around}/{name}"), dir);
     }
 }
 

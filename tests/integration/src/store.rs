@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::archive::sha256;
 use crate::case::Skip;
 use crate::machine;
-use crate::scratch::Scratch;
+use crate::scratch::{Scratch, make_dataset};
 
 /// A command, a root and a driver.
 #[derive(Clone, Debug)]
@@ -50,6 +50,10 @@ pub fn id(words: impl AsRef<str>) -> String {
 impl Store {
     /// A store of the command under test at `name` in the scratch directory; nothing is made yet.
     pub fn new(scratch: &Scratch, name: &str, driver: &'static str) -> Self {
+        if driver == "zfs" {
+            // The datasets of layers stand directly below the one that the root is on: no two stores share it.
+            make_dataset(&scratch.join(name));
+        }
         Self::at(&scratch.join(name).join("root"), &scratch.join(name).join("run"), driver)
     }
 

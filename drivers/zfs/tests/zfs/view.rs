@@ -1,0 +1,55 @@
+//! Views: read-only, without a path, in nobody's way.
+
+use std::os::fd::AsRawFd;
+
+use storage_core::Kind;
+use storage_core::driver::{Driver, Extent, Home, MountOptions};
+use storage_core::mount::{Features, mounts_here};
+
+use crate::harness::{Store, kind, shell, task, try_shell};
+
+fn shows_a_layer(features: Features) {
+    let mut store = Store::with(features, &[]);
+    let a = store.make(&["a"], "mkdir d; echo one >d/f");
+    let before = mounts_here().unwrap();
+    let view = store.view(&a).unwrap();
+    assert_eq!(mounts_here().unwrap(), before, "a view changed the table of mounts");
+    let path = format!("/proc/{}/fd/{}", std::process::id(), view.root().as_raw_fd());
+    assert_eq!(shell(&path, "cat d/f"), "one\n");
+    let (written, _, words) = try_shell(&path, "touch g");
+    assert!(!written && words.contains("Read-only"), "{words}");
+    // Others mount it for writing meanwhile, and what they write is seen.
+    let mounted = store.mounting(|driver, held| driver.mount(held, &a, &MountOptions::default())).unwrap();
+    shell(mounted, "echo two >>d/f");
+    let _ = store.mounting(|driver, held| driver.unmount(held, &a.id, Home::Own, Extent::One)).unwrap();
+    assert_eq!(shell(&path, "cat d/f"), "one\ntwo\n");
+    view.check().unwrap();
+}
+
+#[test]
+fn a_view_is_read_only_and_in_nobodys_way() {
+    shows_a_layer(Features::of_kernel());
+}
+
+#[test]
+fn the_same_without_detached_mounts() {
+    shows_a_layer(Features::NONE);
+}
+
+#[test]
+fn a_layer_that_is_being_viewed_is_removed_and_destroyed_later() {
+    let mut store = Store::new();
+    let a = store.make(&["a"], "echo one >f");
+    let view = store.view(&a).unwrap();
+    let (destroyed, _, words) = try_shell("/", &format!("zfs destroy {}/a", store.root));
+    assert!(!destroyed && words.contains("busy"), "a peer is told that it is busy: {words}");
+    let trash = store.exclusive(|driver, held| driver.remove(held, &a.id, Home::Own)).unwrap();
+    trash.reclaim(&task()).unwrap();
+    assert_eq!(kind(view.check()), Some(Kind::Changed));
+    let path = format!("/proc/{}/fd/{}", std::process::id(), view.root().as_raw_fd());
+    assert_eq!(shell(&path, "cat f"), "one\n");
+    assert!(store.sweep().left > 0);
+    drop(view);
+    store.sweep();
+    assert_eq!(store.leftovers(), "");
+}
