@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::damaged::Damaged;
 use super::record::{Location, NameScope, Record};
-use super::table::{Damaged, RecordTable};
+use super::table::RecordTable;
 
 /// A new version of a table in the making.
 #[derive(Debug)]

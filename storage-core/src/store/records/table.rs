@@ -1,11 +1,12 @@
 //! The records of one kind as one immutable table.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use serde_json::value::RawValue;
 
+use super::damaged::Damaged;
 use super::record::{Location, NameScope, Record};
 use crate::error::{Error, Kind, Result};
 use crate::locks::{RecordBytes, Table};
@@ -24,25 +25,6 @@ pub struct RecordTable<R> {
     incomplete: Vec<Arc<R>>,
     damaged: Vec<Damaged>,
     needs_repair: bool,
-}
-
-/// A record that can't be understood. It is kept as it is, and hidden.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Damaged {
-    /// The file that it stands in.
-    pub location: Location,
-    /// Its bytes.
-    pub raw: Arc<str>,
-    /// What is wrong with it.
-    pub why: String,
-}
-
-impl Damaged {
-    /// The identifier that it names, if that much can be read.
-    pub fn id(&self) -> Option<String> {
-        let value: serde_json::Value = serde_json::from_str(&self.raw).ok()?;
-        value.get("id")?.as_str().map(str::to_owned)
-    }
 }
 
 impl<R> Default for RecordTable<R> {
@@ -190,6 +172,20 @@ impl<R: Record> RecordTable<R> {
     /// Records that can't be understood.
     pub fn damaged(&self) -> &[Damaged] {
         &self.damaged
+    }
+
+    /// What the records refer to that can't be understood: layers, images and parents that are in use all the same. Fails
+    /// with [`Kind::Corrupt`] when one of them doesn't tell.
+    pub(crate) fn hidden_references(&self) -> Result<HashSet<String>> {
+        let mut all = HashSet::new();
+        for damaged in &self.damaged {
+            all.extend(damaged.references().ok_or_else(|| {
+                Error::new(Kind::Corrupt, "look for users")
+                    .detail(format!("a record among the {} can't be understood: {}", R::MANY, damaged.why))
+                    .remedy("`lamina repair` sets it aside")
+            })?);
+        }
+        Ok(all)
     }
 
     /// Records of what was left half-made or half-deleted.
