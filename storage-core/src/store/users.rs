@@ -14,13 +14,13 @@ use crate::error::{Error, Kind, Result};
 impl Store {
     /// All images that can be made or deleted here.
     fn images_here(&self) -> Result<Vec<Arc<Image>>> {
-        Ok(self.images.snapshot()?.iter().cloned().collect())
+        Ok(self.images.snapshot()?.records().cloned().collect())
     }
 
     /// All containers on the root, those of a transient store (or, in one, of an ordinary store) among them.
     pub(super) fn all_containers(&self) -> Result<Vec<Arc<Container>>> {
         let (own, other) = (self.containers.snapshot()?, self.other_containers.snapshot()?);
-        Ok(own.iter().chain(other.iter()).cloned().collect())
+        Ok(own.records().chain(other.records()).cloned().collect())
     }
 
     /// Layers that this store has no record of and that are somebody's all the same: those of a transient store, whose records
