@@ -224,3 +224,24 @@ fn what_a_damaged_record_refers_to_is_not_deleted() {
     let refused = bench.store.delete_image(&mut bench.key, "a", Deletion::RecordOnly, &quiet());
     assert_eq!(refused.map_err(|error| error.kind()), Err(Kind::ImageUsedByContainer));
 }
+
+#[test]
+fn damaged_records_of_images_and_containers_keep_nobody_from_layers() {
+    let mut bench = Bench::new();
+    bench.chain(None, &["base", "top"]);
+    for file in ["vfs-images/images.json", "vfs-containers/containers.json"] {
+        let path = bench.graph(file);
+        std::fs::create_dir_all(path.parent().expect("a home")).expect("mkdir");
+        std::fs::write(&path, "[{").expect("write");
+    }
+    assert_eq!(bench.store.sight().map(|_| ()).map_err(|error| error.kind()), Err(Kind::Corrupt));
+    let (store, key) = (&bench.store, &mut bench.key);
+    store.set_data(key, ItemKind::Layer, "top", "k", &mut "text".as_bytes()).expect("set data");
+    assert_eq!(store.data(ItemKind::Layer, "top", "k").expect("data"), b"text");
+    assert_eq!(store.data_names(ItemKind::Layer, "top").expect("names"), ["k"]);
+    store.change_names(key, "top", NameChange::Set, &owned(&["name"])).expect("names");
+    store.set_metadata(key, "name", "m").expect("metadata");
+    store.diff_size(key, "top", Some("base"), &quiet()).expect("diff");
+    let unknown = store.lease().expect("lease").keep(key, "nosuch").map_err(|error| error.kind());
+    assert_eq!(unknown, Err(Kind::LayerUnknown));
+}
