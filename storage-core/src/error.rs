@@ -196,6 +196,13 @@ impl Error {
         self
     }
 
+    /// The same error once more, without what caused it.
+    pub(crate) fn again(&self) -> Self {
+        let Inner { kind, operation, path, detail, remedy, .. } = &*self.inner;
+        let (operation, path, detail, remedy) = (operation.clone(), path.clone(), detail.clone(), remedy.clone());
+        Error { inner: Box::new(Inner { kind: *kind, operation, path, detail, remedy, source: None }) }
+    }
+
     /// The condition, for decisions.
     pub fn kind(&self) -> Kind {
         self.inner.kind

@@ -65,18 +65,30 @@ pub(super) struct Loaded<T, W: World> {
     pub(super) seen: Vec<Option<Arc<W::Seen>>>,
 }
 
+/// Versions of the files that can't be understood, and why.
+#[derive(Debug)]
+pub(super) struct Broken<W: World> {
+    pub(super) seen: Vec<Option<Arc<W::Seen>>>,
+    pub(super) error: Error,
+}
+
+/// Whether every file is the version that was seen.
+pub(super) fn all_current<W: World>(world: &W, files: &[RecordFile], seen: &[Option<Arc<W::Seen>>]) -> Result<bool> {
+    for (file, seen) in files.iter().zip(seen) {
+        if !world.is_current(&file.path, seen.as_deref())? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// How often a load without a lock is tried before it says that the files keep changing.
 const UNLOCKED_TRIES: usize = 20;
 
 impl<T: Table, W: World> Loaded<T, W> {
     /// Whether every file is still the version that was parsed.
     pub(super) fn is_current(&self, world: &W, files: &[RecordFile]) -> Result<bool> {
-        for (file, seen) in files.iter().zip(&self.seen) {
-            if !world.is_current(&file.path, seen.as_deref())? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        all_current(world, files, &self.seen)
     }
 
     /// Loads while the lock is held: nothing changes meanwhile.
@@ -90,6 +102,15 @@ impl<T: Table, W: World> Loaded<T, W> {
         files: &[RecordFile],
         parse: impl FnOnce(&[RecordBytes<'_>]) -> Result<T>,
     ) -> Result<Self> {
+        Self::load_or_tell(world, files, parse)?.map_err(|broken| broken.error)
+    }
+
+    /// As [`Loaded::load_by`], but of what can't be understood the versions are told as well.
+    pub(super) fn load_or_tell(
+        world: &W,
+        files: &[RecordFile],
+        parse: impl FnOnce(&[RecordBytes<'_>]) -> Result<T>,
+    ) -> Result<std::result::Result<Self, Broken<W>>> {
         let (mut contents, mut seen) = (Vec::new(), Vec::new());
         for file in files {
             let (content, version) = world.read(&file.path)?.unzip();
@@ -101,8 +122,10 @@ impl<T: Table, W: World> Loaded<T, W> {
             .zip(&contents)
             .map(|(file, content)| RecordBytes { path: &file.path, bytes: content.as_deref() })
             .collect();
-        let table = parse(&bytes)?;
-        Ok(Loaded { table: Arc::new(table), seen })
+        Ok(match parse(&bytes) {
+            Ok(table) => Ok(Loaded { table: Arc::new(table), seen }),
+            Err(error) => Err(Broken { seen, error }),
+        })
     }
 
     /// Loads without a lock. `None` when the files kept changing, or when what was read can't be understood: both are told

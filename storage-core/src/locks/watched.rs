@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 
-use super::records::{Loaded, RecordFile, Table};
+use super::records::{Broken, Loaded, RecordFile, Table, all_current};
 use super::world::World;
 use crate::error::Result;
 
@@ -16,6 +16,8 @@ pub struct Watched<T: Table, W: World> {
     pub(super) files: Vec<RecordFile>,
     /// What was loaded or saved last.
     latest: RwLock<Option<Arc<Loaded<T, W>>>>,
+    /// What could not be understood at the last look.
+    broken: RwLock<Option<Broken<W>>>,
 }
 
 /// How often files that keep changing are looked at before what they hold is taken for damage, and the pause between.
@@ -25,12 +27,17 @@ const PAUSE: Duration = Duration::from_millis(5);
 impl<T: Table, W: World> Watched<T, W> {
     /// Watches `files`.
     pub fn new(world: W, files: Vec<RecordFile>) -> Self {
-        Watched { world, files, latest: RwLock::new(None) }
+        Watched { world, files, latest: RwLock::new(None), broken: RwLock::new(None) }
     }
 
     /// The records as they were at one moment not before this call. Takes no lock, makes no file, and needs no permission
-    /// but to read.
+    /// but to read. Damage is told without another look while the files are those in which it was found.
     pub fn snapshot(&self) -> Result<Arc<T>> {
+        if let Some(broken) = &*self.broken.read()
+            && all_current(&self.world, &self.files, &broken.seen)?
+        {
+            return Err(broken.error.again());
+        }
         for _ in 0..TRIES {
             if let Some(table) = self.try_snapshot()? {
                 return Ok(table);
@@ -38,7 +45,14 @@ impl<T: Table, W: World> Watched<T, W> {
             std::thread::sleep(PAUSE);
         }
         // What still can't be understood after so many looks is damaged, and the load says how.
-        Ok(Arc::clone(&self.publish(Loaded::load(&self.world, &self.files)?).table))
+        match Loaded::load_or_tell(&self.world, &self.files, T::parse)? {
+            Ok(loaded) => Ok(Arc::clone(&self.publish(loaded).table)),
+            Err(broken) => {
+                let error = broken.error.again();
+                *self.broken.write() = Some(broken);
+                Err(error)
+            }
+        }
     }
 
     /// As [`Watched::snapshot`], but tried once: none when the files keep changing, or can't be understood.
@@ -82,5 +96,48 @@ impl<T: Table, W: World> Watched<T, W> {
 impl<T: Table, W: World> fmt::Debug for Watched<T, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Watched").field("files", &self.files).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Kind;
+    use crate::locks::{Flush, Kernel, RecordBytes};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    static PARSED: AtomicUsize = AtomicUsize::new(0);
+
+    #[derive(Debug)]
+    struct Counting;
+
+    impl Table for Counting {
+        const LOADING: &'static str = "load";
+
+        fn parse(files: &[RecordBytes<'_>]) -> Result<Self> {
+            PARSED.fetch_add(1, Ordering::Relaxed);
+            let broken = files.iter().any(|file| file.bytes == Some(b"broken"));
+            if broken { Err(crate::Error::new(Kind::Corrupt, "load").detail("why")) } else { Ok(Counting) }
+        }
+
+        fn serialise(&self, _file: usize) -> Vec<u8> {
+            Vec::new()
+        }
+    }
+
+    #[test]
+    fn damage_is_looked_at_once_for_each_version() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("f");
+        let watched: Watched<Counting, Kernel> =
+            Watched::new(Kernel::new(), vec![RecordFile { path: path.clone(), flush: Flush::Nothing }]);
+        std::fs::write(&path, "broken").expect("write");
+        let first = watched.snapshot().expect_err("broken");
+        let looks = PARSED.load(Ordering::Relaxed);
+        let second = watched.snapshot().expect_err("broken still");
+        assert_eq!((second.kind(), second.to_string()), (Kind::Corrupt, first.to_string()));
+        assert_eq!(PARSED.load(Ordering::Relaxed), looks, "the same version was looked at again");
+        std::fs::write(&path, "whole again").expect("write");
+        watched.snapshot().expect("another version");
     }
 }

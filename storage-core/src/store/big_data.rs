@@ -32,12 +32,12 @@ use crate::locks::{Kernel, MayTake, ThreadKey, World};
 impl Store {
     /// The keys of the data of what is called `wanted`. Takes no lock.
     pub fn data_names(&self, kind: ItemKind, wanted: &str) -> Result<Vec<String>> {
-        Ok(self.sight()?.item_of(kind, wanted, "list data")?.1.data_names().to_vec())
+        Ok(self.sight_of(kind)?.item_of(kind, wanted, "list data")?.1.data_names().to_vec())
     }
 
     /// Opens the data `name` of what is called `wanted`. Takes no lock. Fails with [`Kind::NotFound`] when there is none.
     pub fn open_data(&self, kind: ItemKind, wanted: &str, name: &str) -> Result<File> {
-        let (number, item) = self.sight()?.item_of(kind, wanted, "open data")?;
+        let (number, item) = self.sight_of(kind)?.item_of(kind, wanted, "open data")?;
         self.open_item_data(number, &item, name)
     }
 
@@ -65,7 +65,7 @@ impl Store {
     /// The size in bytes of the data `name`, as its record says, else as its file has it. Takes no lock. Fails with
     /// [`Kind::SizeUnknown`] when there is no such data.
     pub fn data_size(&self, kind: ItemKind, wanted: &str, name: &str) -> Result<u64> {
-        let (number, item) = self.sight()?.item_of(kind, wanted, "size data")?;
+        let (number, item) = self.sight_of(kind)?.item_of(kind, wanted, "size data")?;
         let recorded = match &item {
             Item::Layer(_) => None,
             Item::Image(image) => image.big_data_sizes.get(name).copied(),
@@ -82,7 +82,7 @@ impl Store {
     /// The digest of the data `name`, as its record says, else computed. Takes no lock. Fails with [`Kind::DigestUnknown`]
     /// when there is no such data.
     pub fn data_digest(&self, kind: ItemKind, wanted: &str, name: &str) -> Result<String> {
-        let (number, item) = self.sight()?.item_of(kind, wanted, "digest data")?;
+        let (number, item) = self.sight_of(kind)?.item_of(kind, wanted, "digest data")?;
         let recorded = match &item {
             Item::Layer(_) => None,
             Item::Image(image) => image.big_data_digests.get(name).cloned(),

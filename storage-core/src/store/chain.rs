@@ -16,6 +16,7 @@ use std::io::Read;
 
 use super::Store;
 use super::big_data::copy_hashed;
+use super::containers::ContainerTable;
 use super::create::{LayerPlan, NewLayer};
 use super::import::{Content, Digests, Filled};
 use super::layers::Layer;
@@ -173,8 +174,10 @@ impl Store {
         parent: Option<&str>,
         diff_digest: &str,
     ) -> Result<Option<Chained>> {
-        let sight = self.sight()?;
-        let Some(id) = find(&sight, parent, diff_digest)? else { return Ok(None) };
+        let sight = self.layer_sight()?;
+        // Whose layer is a container's can't be told while the containers can't be read.
+        let containers = self.containers.snapshot().ok();
+        let Some(id) = find(&sight, containers.as_deref(), parent, diff_digest)? else { return Ok(None) };
         match lease.keep(key, &id) {
             Ok(id) => Ok(Some(Chained { id, origin: Origin::Found })),
             // It was deleted meanwhile.
@@ -208,7 +211,12 @@ fn chain_id(parent: Option<&str>, diff_digest: &str) -> Result<String> {
     }
 }
 
-fn find(sight: &Sight, parent: Option<&str>, diff_digest: &str) -> Result<Option<String>> {
+fn find(
+    sight: &Sight,
+    containers: Option<&ContainerTable>,
+    parent: Option<&str>,
+    diff_digest: &str,
+) -> Result<Option<String>> {
     let parent_id = parent.unwrap_or_default();
     let id = chain_id(parent, diff_digest)?;
     let fits = |layer: &Layer| {
@@ -224,7 +232,8 @@ fn find(sight: &Sight, parent: Option<&str>, diff_digest: &str) -> Result<Option
         }
         None => {}
     }
-    let is_container = |layer: &Layer| sight.containers.iter().any(|container| container.layer == layer.id);
+    let Some(containers) = containers else { return Ok(None) };
+    let is_container = |layer: &Layer| containers.iter().any(|container| container.layer == layer.id);
     let mut all = sight.layers.iter().flat_map(|table| table.iter());
     Ok(all.find(|layer| fits(layer) && !is_container(layer)).map(|layer| layer.id.clone()))
 }

@@ -111,7 +111,7 @@ impl Store {
         let (shown, shown_base) =
             (self.shown_layer(to)?, from.map(|from| self.shown_layer(from)).transpose()?.flatten());
         let (guard, _key) = self.layers.read(key, &self.wait)?;
-        let tables = self.layer_tables(guard.table());
+        let tables = self.layer_tables(guard.table(), [to].into_iter().chain(from));
         let (number, layer) = resolve(&tables, to, "diff")?;
         let base = match from.filter(|from| !from.is_empty()) {
             Some(from) => Some(resolve(&tables, from, "diff")?),
@@ -179,7 +179,7 @@ impl Reading<'_> {
             Source::Archive { files, .. } => files.check()?,
             Source::Trees(comparison) => comparison.check()?,
         }
-        let now = self.store.layer_tables(&self.store.layers()?);
+        let now = self.store.layer_tables(&self.store.layers()?, self.chain.iter().map(|layer| layer.id.as_str()));
         for layer in &self.chain {
             if !by_id(&now, &layer.id).is_some_and(|(_, now)| layer.same_content(now)) {
                 return Err(Error::new(Kind::Changed, "diff")

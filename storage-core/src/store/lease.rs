@@ -180,7 +180,7 @@ impl Lease<'_> {
         let layer = match guard.table().resolve(wanted, "lease layer") {
             Ok(layer) => layer,
             Err(error) if error.kind() == Kind::LayerUnknown => {
-                return Ok(self.store.sight()?.layer(wanted, "lease layer")?.1.id.clone());
+                return Ok(self.store.layer_sight()?.layer(wanted, "lease layer")?.1.id.clone());
             }
             Err(error) => return Err(error),
         };

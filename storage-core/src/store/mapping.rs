@@ -113,7 +113,7 @@ impl Store {
     /// How many ids the files and the accounts of an image need.
     fn ids_in_image(&self, key: &mut impl MayTake<Layers>, image: &Image) -> Result<u32> {
         let (guard, _key) = self.layers.read(key, &self.wait)?;
-        let tables = self.layer_tables(guard.table());
+        let tables = self.layer_tables(guard.table(), [image.layer.as_str()]);
         let Some((number, top)) = super::sight::by_id(&tables, &image.layer) else { return Ok(0) };
         let chain = super::diff::chain_of(&tables, top);
         let in_layers = ids_up_to(chain.flat_map(|layer| layer.uids.iter().chain(&layer.gids)).copied());
@@ -217,15 +217,18 @@ impl Store {
     /// Where `wanted` is the layer of a container that sees it mapped, though its record has no maps: what is written there
     /// belongs to the host's ids all the same. Asked before a lock is taken.
     pub(super) fn shown_layer(&self, wanted: &str) -> Result<Option<ShownLayer>> {
-        let sight = self.sight()?;
+        let sight = self.layer_sight()?;
         let Ok((_, layer)) = sight.layer(wanted, "look up owners") else { return Ok(None) };
+        // What something stands on is no container's: others are not asked about.
+        let is_below = sight.layers.iter().any(|table| table.children(&layer.id).next().is_some());
+        if is_below || !layer.maps().is_empty() || !self.shows_owners_mapped() {
+            return Ok(None);
+        }
         let containers = self.all_containers()?;
         let maps = containers.iter().find(|container| container.layer == layer.id).map(|container| container.maps());
-        match maps.filter(|maps| layer.maps().is_empty() && !maps.is_identity()) {
-            Some(maps) if self.shows_owners_mapped() => {
-                Ok(Some(ShownLayer { layer: layer.id.clone(), namespace: Namespace::of(&maps)? }))
-            }
-            _ => Ok(None),
+        match maps.filter(|maps| !maps.is_identity()) {
+            Some(maps) => Ok(Some(ShownLayer { layer: layer.id.clone(), namespace: Namespace::of(&maps)? })),
+            None => Ok(None),
         }
     }
 }

@@ -50,7 +50,10 @@ impl Store {
         change: NameChange,
         names: &[String],
     ) -> Result<Item> {
-        let kind = self.sight()?.named(wanted, change.operation())?.1.kind();
+        let kind = match self.is_own_layer(wanted)? {
+            true => ItemKind::Layer,
+            false => self.sight()?.named(wanted, change.operation())?.1.kind(),
+        };
         match kind {
             ItemKind::Layer => self.rename::<Layer>(key, wanted, change, names),
             ItemKind::Image => {
@@ -87,7 +90,11 @@ impl Store {
     /// Replaces the metadata of what is called `wanted`: a layer, else an image, else a container. Holds the lock of its kind
     /// exclusively.
     pub fn set_metadata(&self, key: &mut ThreadKey, wanted: &str, metadata: &str) -> Result<Item> {
-        match self.sight()?.item(wanted, "set metadata")?.1.kind() {
+        let kind = match self.is_own_layer(wanted)? {
+            true => ItemKind::Layer,
+            false => self.sight()?.item(wanted, "set metadata")?.1.kind(),
+        };
+        match kind {
             ItemKind::Layer => self.describe::<Layer>(key, wanted, metadata),
             ItemKind::Image => {
                 self.pull_up(key, wanted)?;

@@ -141,8 +141,7 @@ impl Sight {
 
     /// The layer of the store `number` and those below it, in whichever stores they stand.
     pub fn layer_ref(&self, number: StoreNumber, layer: &Layer) -> Result<LayerRef> {
-        let tables: Vec<&LayerTable> = self.layers.iter().map(|table| &**table).collect();
-        layer_ref(number, layer, &tables)
+        layer_ref(number, layer, |id| self.layer_by_id(id).map(|(number, layer)| (number, Arc::clone(layer))))
     }
 
     /// The layer with this id, in whichever store it stands.
@@ -162,6 +161,29 @@ impl Store {
         };
         self.add_additional(&mut sight);
         Ok(sight)
+    }
+
+    /// As [`Store::sight`], but only the layers are read: what is damaged elsewhere keeps nobody from them.
+    pub(super) fn layer_sight(&self) -> Result<Sight> {
+        let mut sight =
+            Sight { layers: vec![self.layers()?], images: Vec::new(), containers: Arc::default(), unread: Vec::new() };
+        for store in &self.additional {
+            sight.layers.push(or_empty(store.layers(), &mut sight.unread));
+        }
+        Ok(sight)
+    }
+
+    /// As [`Store::sight`], for whoever looks for something of the kind `kind`.
+    pub(super) fn sight_of(&self, kind: ItemKind) -> Result<Sight> {
+        match kind {
+            ItemKind::Layer => self.layer_sight(),
+            ItemKind::Image | ItemKind::Container => self.sight(),
+        }
+    }
+
+    /// Whether a layer of this store has exactly this id or name: then nothing else needs to be looked at.
+    pub(super) fn is_own_layer(&self, wanted: &str) -> Result<bool> {
+        Ok(self.layers()?.find_exact(wanted).is_some())
     }
 
     /// All records of the store at one moment. Holds `layers.lock`, `images.lock` and `containers.lock` shared, in order;
@@ -193,29 +215,47 @@ impl Store {
         self.layer_ref_in(own, 0, layer)
     }
 
-    /// As [`Store::layer_ref`], of a layer of the store `number`.
+    /// As [`Store::layer_ref`], of a layer of the store `number`. Additional stores are asked only for what isn't here.
     pub(super) fn layer_ref_in(&self, own: &LayerTable, number: StoreNumber, layer: &Layer) -> Result<LayerRef> {
-        let others: Vec<_> = self.additional.iter().map(|store| store.layers().unwrap_or_default()).collect();
-        let tables: Vec<&LayerTable> = std::iter::once(own).chain(others.iter().map(|table| &**table)).collect();
-        layer_ref(number, layer, &tables)
+        layer_ref(number, layer, |id| self.search(own, |table| table.get(id)))
     }
 
     /// The layer called `wanted`, and the store that has it. `own` are the store's own layers, as the caller holds them.
     pub(super) fn find_layer(&self, own: &LayerTable, wanted: &str) -> Option<(StoreNumber, Arc<Layer>)> {
-        if let Some(layer) = own.find(wanted) {
-            return Some((0, Arc::clone(layer)));
-        }
-        for (number, store) in (1..).zip(&self.additional) {
-            if let Some(layer) = store.layers().unwrap_or_default().find(wanted) {
-                return Some((number, Arc::clone(layer)));
-            }
-        }
-        None
+        self.search(own, |table| table.find(wanted))
     }
 
-    /// The layers of this store, as the caller has them, and those of its additional stores.
-    pub(super) fn layer_tables(&self, own: &Arc<LayerTable>) -> Vec<Arc<LayerTable>> {
-        let others = self.additional.iter().map(|store| store.layers().unwrap_or_default());
-        std::iter::once(Arc::clone(own)).chain(others).collect()
+    fn search(
+        &self,
+        own: &LayerTable,
+        find: impl Fn(&LayerTable) -> Option<&Arc<Layer>>,
+    ) -> Option<(StoreNumber, Arc<Layer>)> {
+        if let Some(layer) = find(own) {
+            return Some((0, Arc::clone(layer)));
+        }
+        (1..).zip(&self.additional).find_map(|(number, store)| {
+            let layers = store.layers().unwrap_or_default();
+            find(&layers).map(|layer| (number, Arc::clone(layer)))
+        })
     }
+
+    /// The tables in which the layers called `wanted` and all that they stand on are found: the store's own, as the caller
+    /// has it, and unless that is enough those of its additional stores.
+    pub(super) fn layer_tables<'w>(
+        &self,
+        own: &Arc<LayerTable>,
+        wanted: impl IntoIterator<Item = &'w str>,
+    ) -> Vec<Arc<LayerTable>> {
+        let mut tables = vec![Arc::clone(own)];
+        if !wanted.into_iter().all(|wanted| is_whole(own, wanted)) {
+            tables.extend(self.additional.iter().map(|store| store.layers().unwrap_or_default()));
+        }
+        tables
+    }
+}
+
+/// Whether the layer called `wanted` is in `own` with all that it stands on.
+fn is_whole(own: &LayerTable, wanted: &str) -> bool {
+    let find = |id: &str| Some((0, Arc::clone(own.get(id)?)));
+    own.find(wanted).is_some_and(|layer| layer_ref(0, layer, find).is_ok())
 }

@@ -7,19 +7,20 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::layers::{Layer, LayerTable};
+use super::records::Damaged;
 use super::{Container, Image, ItemKind, Store};
 use crate::error::{Error, Kind, Result};
 
 impl Store {
     /// All images that can be made or deleted here.
     fn images_here(&self) -> Result<Vec<Arc<Image>>> {
-        Ok(self.images.snapshot()?.iter().cloned().collect())
+        Ok(self.images.snapshot()?.records().cloned().collect())
     }
 
     /// All containers on the root, those of a transient store (or, in one, of an ordinary store) among them.
     pub(super) fn all_containers(&self) -> Result<Vec<Arc<Container>>> {
         let (own, other) = (self.containers.snapshot()?, self.other_containers.snapshot()?);
-        Ok(own.iter().chain(other.iter()).cloned().collect())
+        Ok(own.records().chain(other.records()).cloned().collect())
     }
 
     /// Layers that this store has no record of and that are somebody's all the same: those of a transient store, whose records
@@ -30,11 +31,49 @@ impl Store {
             used.extend(image.top_layers().map(str::to_owned));
         }
         used.extend(self.all_containers()?.iter().map(|container| container.layer.clone()));
+        // A record that doesn't even tell what it refers to is no reason to know less of the others.
+        let (images, containers) = (self.images.snapshot()?, self.containers.snapshot()?);
+        let others = self.other_containers.snapshot()?;
+        let hidden = images.damaged().iter().chain(containers.damaged()).chain(others.damaged());
+        used.extend(hidden.filter_map(Damaged::references).flatten());
         Ok(used)
     }
 
-    /// Fails when an image has `layer` as its top layer, or a container as its own.
+    /// What the records refer to that can't be understood, of every kind and sort: it is in use, though nobody sees by whom.
+    /// Fails with [`Kind::Corrupt`] when one of them doesn't tell.
+    pub(super) fn hidden_references(&self) -> Result<HashSet<String>> {
+        let mut all = self.layers()?.hidden_references()?;
+        all.extend(self.other_layers.snapshot()?.hidden_references()?);
+        all.extend(self.images.snapshot()?.hidden_references()?);
+        all.extend(self.containers.snapshot()?.hidden_references()?);
+        all.extend(self.other_containers.snapshot()?.hidden_references()?);
+        Ok(all)
+    }
+
+    /// Fails when a record that can't be understood refers to `layer`.
+    fn check_no_hidden_user(&self, layer: &Layer) -> Result<()> {
+        let used = |kind, by: &str| {
+            Err(Error::new(kind, "delete layer")
+                .detail(format!("layer {} is used by {by} whose record can't be understood", layer.id))
+                .remedy("`lamina repair` sets that record aside"))
+        };
+        let (layers, other) = (self.layers()?.hidden_references()?, self.other_layers.snapshot()?.hidden_references()?);
+        if layers.contains(&layer.id) || other.contains(&layer.id) {
+            return used(Kind::LayerHasChildren, "a layer");
+        }
+        if self.images.snapshot()?.hidden_references()?.contains(&layer.id) {
+            return used(Kind::LayerUsedByImage, "an image");
+        }
+        if self.hidden_references()?.contains(&layer.id) {
+            return used(Kind::LayerUsedByContainer, "a container");
+        }
+        Ok(())
+    }
+
+    /// Fails when an image has `layer` as its top layer, or a container as its own, or a record that can't be understood
+    /// refers to it.
     pub(super) fn check_unused(&self, layer: &Layer) -> Result<()> {
+        self.check_no_hidden_user(layer)?;
         let used = |kind, what: &str, id: &str| {
             Err(Error::new(kind, "delete layer")
                 .detail(format!("layer {} is used by {what} {id}", layer.id))
@@ -48,6 +87,18 @@ impl Store {
             Some(container) => used(Kind::LayerUsedByContainer, "container", &container.id),
             None => Ok(()),
         }
+    }
+
+    /// Fails when the record of a container that can't be understood refers to `image`.
+    pub(super) fn check_no_hidden_container(&self, image: &Image) -> Result<()> {
+        let mut hidden = self.containers.snapshot()?.hidden_references()?;
+        hidden.extend(self.other_containers.snapshot()?.hidden_references()?);
+        if !hidden.contains(&image.id) {
+            return Ok(());
+        }
+        Err(Error::new(Kind::ImageUsedByContainer, "delete image")
+            .detail(format!("image {} is used by a container whose record can't be understood", image.id))
+            .remedy("`lamina repair` sets that record aside"))
     }
 
     /// Fails when `layer` is a container's own: nothing can be put on what is still being written.
@@ -78,9 +129,10 @@ impl Store {
         }
         let used = self.layers_used_elsewhere()?;
         let leased = self.leased_layers()?;
+        let hidden = self.hidden_references()?;
         for id in layers.iter().filter(|id| table.get(id).is_some()) {
             let has_children = table.children(id).any(|child| !going.contains(&child.id));
-            if !used.contains(id) && !leased.contains(id) && !has_children {
+            if !used.contains(id) && !hidden.contains(id) && !leased.contains(id) && !has_children {
                 going.push(id.clone());
             }
         }

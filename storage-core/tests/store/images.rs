@@ -181,3 +181,67 @@ fn data_that_breaks_off_changes_nothing() {
     assert_eq!(std::fs::read(bench.graph("vfs-images/images.json")).expect("read"), before);
     assert_eq!(std::fs::read_dir(bench.graph("vfs-images/img")).expect("home").count(), 1);
 }
+
+/// Puts a record that can't be understood at the end of a file of records.
+fn damage(bench: &Bench, file: &str, record: &str) {
+    let path = bench.graph(file);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|_| "[]".to_owned());
+    let rest = text.strip_suffix(']').expect("an array");
+    let comma = if rest == "[" { "" } else { "," };
+    std::fs::create_dir_all(path.parent().expect("a home")).expect("mkdir");
+    std::fs::write(&path, format!("{rest}{comma}{record}]")).expect("write");
+}
+
+#[test]
+fn what_a_damaged_record_refers_to_is_not_deleted() {
+    for (file, record, kind) in [
+        ("vfs-images/images.json", r#"{"id":"b","names":3,"layer":"mid"}"#, Kind::LayerUsedByImage),
+        ("vfs-images/images.json", r#"{"id":"b","names":3,"mapped-layers":["mid"]}"#, Kind::LayerUsedByImage),
+        ("vfs-containers/containers.json", r#"{"id":"b","names":3,"layer":"mid"}"#, Kind::LayerUsedByContainer),
+        ("vfs-layers/layers.json", r#"{"id":"b","names":3,"parent":"mid"}"#, Kind::LayerHasChildren),
+    ] {
+        let mut bench = Bench::new();
+        bench.chain(None, &["base", "mid", "top"]);
+        bench.image("a", &[], "top").expect("image");
+        damage(&bench, file, record);
+        let gone = bench.store.delete_image(&mut bench.key, "a", Deletion::Real, &quiet()).expect("delete");
+        assert_eq!(gone, ["top"], "{record}");
+        let refused = bench.store.delete_layer(&mut bench.key, "mid", &quiet()).map_err(|error| error.kind());
+        assert_eq!(refused, Err(kind), "{record}");
+    }
+    for file in ["vfs-images/images.json", "vfs-containers/containers.json", "vfs-layers/layers.json"] {
+        let mut bench = Bench::new();
+        bench.chain(None, &["base"]);
+        bench.image("a", &[], "base").expect("image");
+        damage(&bench, file, "7");
+        let refused = bench.store.delete_image(&mut bench.key, "a", Deletion::Real, &quiet());
+        assert_eq!(refused.map_err(|error| error.kind()), Err(Kind::Corrupt), "{file}");
+        assert_eq!(bench.layers(), ["base"], "{file}");
+    }
+    let mut bench = Bench::new();
+    bench.image("a", &[], "").expect("image");
+    damage(&bench, "vfs-containers/containers.json", r#"{"id":"b","names":3,"image":"a"}"#);
+    let refused = bench.store.delete_image(&mut bench.key, "a", Deletion::RecordOnly, &quiet());
+    assert_eq!(refused.map_err(|error| error.kind()), Err(Kind::ImageUsedByContainer));
+}
+
+#[test]
+fn damaged_records_of_images_and_containers_keep_nobody_from_layers() {
+    let mut bench = Bench::new();
+    bench.chain(None, &["base", "top"]);
+    for file in ["vfs-images/images.json", "vfs-containers/containers.json"] {
+        let path = bench.graph(file);
+        std::fs::create_dir_all(path.parent().expect("a home")).expect("mkdir");
+        std::fs::write(&path, "[{").expect("write");
+    }
+    assert_eq!(bench.store.sight().map(|_| ()).map_err(|error| error.kind()), Err(Kind::Corrupt));
+    let (store, key) = (&bench.store, &mut bench.key);
+    store.set_data(key, ItemKind::Layer, "top", "k", &mut "text".as_bytes()).expect("set data");
+    assert_eq!(store.data(ItemKind::Layer, "top", "k").expect("data"), b"text");
+    assert_eq!(store.data_names(ItemKind::Layer, "top").expect("names"), ["k"]);
+    store.change_names(key, "top", NameChange::Set, &owned(&["name"])).expect("names");
+    store.set_metadata(key, "name", "m").expect("metadata");
+    store.diff_size(key, "top", Some("base"), &quiet()).expect("diff");
+    let unknown = store.lease().expect("lease").keep(key, "nosuch").map_err(|error| error.kind());
+    assert_eq!(unknown, Err(Kind::LayerUnknown));
+}

@@ -94,7 +94,7 @@ fn contradictions<'p, R: Kept>(files: impl Iterator<Item = &'p Path>, subject: S
             continue;
         }
         if R::NAME_SCOPE == NameScope::File {
-            names.clear();
+            (ids, names) = Default::default();
         }
         let raw: Option<Vec<&RawValue>> = serde_json::from_slice(&bytes)
             .map_err(|source| crate::error::Error::new(Kind::Changed, "read records").at(path).because(source))?;

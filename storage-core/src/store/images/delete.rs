@@ -56,6 +56,7 @@ impl Store {
                 .detail(format!("image {} is used by container {}", image.id, container.id))
                 .remedy("delete the container first"));
         }
+        self.check_no_hidden_container(&image)?;
         let going = match deletion {
             Deletion::RecordOnly => Vec::new(),
             Deletion::Real | Deletion::Pretended => {
@@ -110,16 +111,20 @@ impl Store {
         image: &Image,
     ) -> Result<Vec<LayerId>> {
         let mut needed: HashSet<&str> = containers.iter().map(|container| container.layer.as_str()).collect();
-        needed.extend(images.iter().filter(|other| other.id != image.id).flat_map(|other| other.top_layers()));
+        needed.extend(images.records().filter(|other| other.id != image.id).flat_map(|other| other.top_layers()));
         let leased = self.leased_layers()?;
+        let hidden = self.hidden_references()?;
         let mut going: Vec<LayerId> = Vec::new();
-        let tops = image.mapped_layers.iter().chain(std::iter::once(&image.layer));
+        // The records of this id in other files go as well.
+        let all = images.records().filter(|other| other.id == image.id);
+        let tops = all.flat_map(|image| image.mapped_layers.iter().chain(std::iter::once(&image.layer)));
         for top in tops {
             let mut next = layers.get(top);
             while let Some(layer) = next {
                 let goes_already = |id: &str| going.iter().any(|gone| gone.as_str() == id);
                 let kept = needed.contains(layer.id.as_str())
                     || leased.contains(&layer.id)
+                    || hidden.contains(&layer.id)
                     || goes_already(&layer.id)
                     || layers.children(&layer.id).any(|child| !goes_already(&child.id));
                 if kept {

@@ -1,5 +1,6 @@
 //! What the table of layers tells beyond what every table does: who stands on whom.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::record::Layer;
@@ -29,22 +30,26 @@ fn home_of(layer: &Layer, number: usize) -> Home {
     }
 }
 
-/// The layer of the store `number` and those below it, as a driver wants to know them, found in `tables`, the store's own
-/// first. Fails with [`Kind::Corrupt`] when the records form no chain, with [`Kind::Escape`] when one has an id that can't be
-/// a file name.
-pub(crate) fn layer_ref(number: usize, layer: &Layer, tables: &[&LayerTable]) -> Result<LayerRef> {
-    let most: usize = tables.iter().map(|table| table.len()).sum();
+/// The layer of the store `number` and those below it, as a driver wants to know them: `find` tells where the record of an id
+/// stands. Fails with [`Kind::Corrupt`] when the records form no chain, with [`Kind::Escape`] when one has an id that can't
+/// be a file name.
+pub(crate) fn layer_ref(
+    number: usize,
+    layer: &Layer,
+    mut find: impl FnMut(&str) -> Option<(usize, Arc<Layer>)>,
+) -> Result<LayerRef> {
     let mut ancestors: Vec<Ancestor> = Vec::new();
-    let mut parent = layer.parent.as_str();
+    let mut seen: HashSet<String> = HashSet::new();
+    let mut parent = layer.parent.clone();
     while !parent.is_empty() {
-        let found = tables.iter().enumerate().find_map(|(number, table)| Some((number, table.get(parent)?)));
-        let (number, record) = found.filter(|_| ancestors.len() <= most).ok_or_else(|| {
+        let found = if seen.insert(parent.clone()) { find(&parent) } else { None };
+        let (number, record) = found.ok_or_else(|| {
             Error::new(Kind::Corrupt, "follow parents")
                 .detail(format!("layer {}: its ancestor {parent} is missing or its own descendant", layer.id))
                 .remedy("`lamina repair` removes a layer whose parent is lost")
         })?;
-        ancestors.push(Ancestor { id: record.layer_id()?, home: home_of(record, number) });
-        parent = &record.parent;
+        ancestors.push(Ancestor { id: record.layer_id()?, home: home_of(&record, number) });
+        parent.clone_from(&record.parent);
     }
     Ok(LayerRef { id: layer.layer_id()?, home: home_of(layer, number), ancestors })
 }
@@ -65,7 +70,8 @@ mod tests {
             parse(r#"[{"id":"a","parent":"b"},{"id":"b","parent":"a"},{"id":"c","parent":"gone"}]"#).expect("table");
         for id in ["a", "c"] {
             let layer = table.get(id).expect("there");
-            assert_eq!(layer_ref(0, layer, &[&table]).map_err(|error| error.kind()), Err(Kind::Corrupt));
+            let find = |id: &str| Some((0, Arc::clone(table.get(id)?)));
+            assert_eq!(layer_ref(0, layer, find).map_err(|error| error.kind()), Err(Kind::Corrupt));
         }
     }
 }

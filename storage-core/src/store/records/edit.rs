@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::damaged::Damaged;
 use super::record::{Location, NameScope, Record};
-use super::table::{Damaged, RecordTable};
+use super::table::RecordTable;
 
 /// A new version of a table in the making.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ impl<R: Record> Edit<R> {
         self.records.push(Arc::new(record));
     }
 
-    /// Changes the record of `id`.
+    /// Changes the record of `id` that is seen.
     pub(crate) fn update(&mut self, id: &str, change: impl FnOnce(&mut R)) {
         let found = self.records.iter_mut().find(|record| record.id() == id && !record.is_incomplete());
         if let Some(record) = found {
@@ -40,7 +41,7 @@ impl<R: Record> Edit<R> {
         }
     }
 
-    /// Removes every record of `id`.
+    /// Removes every record of `id`, in whichever file it stands.
     pub(crate) fn remove(&mut self, id: &str) {
         self.drop_where(|record| record.id() == id);
     }
@@ -62,6 +63,14 @@ impl<R: Record> Edit<R> {
         self.changed.extend(self.damaged.drain(..).map(|damaged| damaged.location as usize));
     }
 
+    /// Removes the records that contradict others of `table`, which the edit began with.
+    pub(crate) fn remove_contradicting(&mut self, table: &RecordTable<R>) {
+        for record in table.contradicting() {
+            self.changed.insert(record.location() as usize);
+            self.records.retain(|own| !Arc::ptr_eq(own, record));
+        }
+    }
+
     /// Writes the file of `location` anew, whatever it holds now.
     pub(crate) fn rewrite(&mut self, location: Location) {
         self.changed.insert(location as usize);
@@ -70,14 +79,13 @@ impl<R: Record> Edit<R> {
     /// Takes `name` from whoever has it, but the record of `id`, which stands at `location`.
     pub(crate) fn release_name(&mut self, name: &str, id: &str, location: Location) {
         let in_scope = |record: &R| R::NAME_SCOPE == NameScope::Level || record.location() == location;
-        let owners: Vec<_> = self
-            .records
-            .iter()
-            .filter(|record| record.id() != id && in_scope(record) && record.names().iter().any(|own| own == name))
-            .map(|record| record.id().to_owned())
-            .collect();
-        for owner in owners {
-            self.update(&owner, |record| record.names_mut().retain(|own| own != name));
+        let has_it = |record: &R| record.id() != id && record.names().iter().any(|own| own == name);
+        let whole = self.records.iter_mut().filter(|record| !record.is_incomplete());
+        for record in whole.filter(|record| in_scope(record) && has_it(record)) {
+            let record = Arc::make_mut(record);
+            self.changed.insert(record.location() as usize);
+            record.set_raw(None);
+            record.names_mut().retain(|own| own != name);
         }
     }
 

@@ -1,11 +1,12 @@
 //! The records of one kind as one immutable table.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use serde_json::value::RawValue;
 
+use super::damaged::Damaged;
 use super::record::{Location, NameScope, Record};
 use crate::error::{Error, Kind, Result};
 use crate::locks::{RecordBytes, Table};
@@ -22,27 +23,10 @@ pub struct RecordTable<R> {
     /// Positions in the order of ids, for prefixes: made when first asked for.
     sorted: OnceLock<Vec<usize>>,
     incomplete: Vec<Arc<R>>,
+    /// Records whose id another one has that stands in another file and is asked first.
+    shadowed: Vec<Arc<R>>,
     damaged: Vec<Damaged>,
     needs_repair: bool,
-}
-
-/// A record that can't be understood. It is kept as it is, and hidden.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Damaged {
-    /// The file that it stands in.
-    pub location: Location,
-    /// Its bytes.
-    pub raw: Arc<str>,
-    /// What is wrong with it.
-    pub why: String,
-}
-
-impl Damaged {
-    /// The identifier that it names, if that much can be read.
-    pub fn id(&self) -> Option<String> {
-        let value: serde_json::Value = serde_json::from_str(&self.raw).ok()?;
-        value.get("id")?.as_str().map(str::to_owned)
-    }
 }
 
 impl<R> Default for RecordTable<R> {
@@ -54,6 +38,7 @@ impl<R> Default for RecordTable<R> {
             by_alias: HashMap::new(),
             sorted: OnceLock::new(),
             incomplete: Vec::new(),
+            shadowed: Vec::new(),
             damaged: Vec::new(),
             needs_repair: false,
         }
@@ -61,10 +46,15 @@ impl<R> Default for RecordTable<R> {
 }
 
 impl<R: Record> RecordTable<R> {
-    /// The table of `records`. Of two with one id the first stays; of two owners of a name the last keeps it, where names
-    /// are unique over all files, and the first where each file has its own.
+    /// The table of `records`. Of two with one id the first is seen, and the second is kept where it stands in another file;
+    /// of two owners of a name the last keeps it, where names are unique over all files, and the first where each file has
+    /// its own. There the file of the image store is asked first, as the reference does.
     pub(crate) fn of(records: impl IntoIterator<Item = Arc<R>>, damaged: Vec<Damaged>) -> Self {
         let mut table = RecordTable { damaged, ..RecordTable::default() };
+        let mut records: Vec<_> = records.into_iter().collect();
+        if R::NAME_SCOPE == NameScope::File {
+            records.sort_by_key(|record| record.location() != Location::ImageStore);
+        }
         for record in records {
             table.add(record);
         }
@@ -78,7 +68,11 @@ impl<R: Record> RecordTable<R> {
             return;
         }
         let position = self.records.len();
-        if self.by_id.contains_key(record.id()) {
+        if let Some(first) = self.by_id.get(record.id()).map(|first| &self.records[*first]) {
+            let same = |other: &Arc<R>| other.id() == record.id() && other.location() == record.location();
+            if !same(first) && !self.shadowed.iter().any(same) {
+                self.shadowed.push(record);
+            }
             return;
         }
         self.by_id.insert(record.id().into(), position);
@@ -192,6 +186,20 @@ impl<R: Record> RecordTable<R> {
         &self.damaged
     }
 
+    /// What the records refer to that can't be understood: layers, images and parents that are in use all the same. Fails
+    /// with [`Kind::Corrupt`] when one of them doesn't tell.
+    pub(crate) fn hidden_references(&self) -> Result<HashSet<String>> {
+        let mut all = HashSet::new();
+        for damaged in &self.damaged {
+            all.extend(damaged.references().ok_or_else(|| {
+                Error::new(Kind::Corrupt, "look for users")
+                    .detail(format!("a record among the {} can't be understood: {}", R::MANY, damaged.why))
+                    .remedy("`lamina repair` sets it aside")
+            })?);
+        }
+        Ok(all)
+    }
+
     /// Records of what was left half-made or half-deleted.
     pub(crate) fn incomplete(&self) -> &[Arc<R>] {
         &self.incomplete
@@ -202,9 +210,17 @@ impl<R: Record> RecordTable<R> {
         self.needs_repair
     }
 
-    /// All records, incomplete ones too: what a rewrite starts from.
+    /// All records, shadowed and incomplete ones too: what a rewrite starts from. Of an id the one that is seen comes first.
     pub(crate) fn records(&self) -> impl Iterator<Item = &Arc<R>> {
-        self.records.iter().chain(&self.incomplete)
+        self.records.iter().chain(&self.shadowed).chain(&self.incomplete)
+    }
+
+    /// The records whose id may stand only once and stands in another file too.
+    pub(crate) fn contradicting(&self) -> &[Arc<R>] {
+        match R::NAME_SCOPE {
+            NameScope::Level => &self.shadowed,
+            NameScope::File => &[],
+        }
     }
 }
 
@@ -327,6 +343,50 @@ mod tests {
         let (table, _) = edit.finish();
         let written = String::from_utf8(table.serialise(0)).expect("text");
         assert!(written.ends_with(r#",{"id":7},{"id":"b","names":3},{"names":["x"]}]"#), "{written}");
+    }
+
+    fn images(own: &str, image_store: &str) -> RecordTable<crate::store::Image> {
+        let file = |bytes| RecordBytes { path: Path::new("images.json"), bytes };
+        let files = [file(Some(own.as_bytes())), file(None), file(Some(image_store.as_bytes()))];
+        RecordTable::parse(&files).expect("table")
+    }
+
+    #[test]
+    fn an_image_in_two_files_stays_in_both_and_the_image_store_is_asked_first() {
+        let own = r#"[{"id":"a","names":["n"],"created":"own"},{"id":"a","created":"again"},{"id":"b","names":["o"]}]"#;
+        let table = images(own, r#"[{"id":"a","names":["o"],"created":"store"},{"id":"c","names":["n"]}]"#);
+        assert_eq!(table.get("a").map(|image| image.created.as_str()), Some("store"));
+        assert_eq!(table.find("n").map(|image| image.id.as_str()), Some("c"));
+        assert_eq!(table.find("o").map(|image| image.id.as_str()), Some("a"));
+        let text = |table: &RecordTable<_>, file| String::from_utf8(table.serialise(file)).expect("text");
+
+        let mut edit = Edit::of(&table);
+        edit.update("a", |image: &mut crate::store::Image| image.metadata = "m".to_owned());
+        edit.release_name("n", "b", Location::Stable);
+        let (edited, changed) = edit.finish();
+        assert_eq!(changed, [0, 2]);
+        assert!(edited.get("a").is_some_and(|image| image.metadata == "m"), "the one that is seen is changed");
+        assert!(text(&edited, 2).contains(r#""n""#), "another file's name was taken");
+        let own = text(&edited, 0);
+        assert!(own.contains(r#""created":"own""#) && !own.contains("again") && !own.contains(r#""n""#), "{own}");
+
+        let mut edit = Edit::of(&table);
+        edit.remove("a");
+        assert!(edit.finish().0.get("a").is_none(), "the other record came to light");
+    }
+
+    #[test]
+    fn a_layer_in_two_files_contradicts_itself_and_is_kept_until_it_is_repaired() {
+        let table = parse_both(r#"[{"id":"a"}]"#, Some(r#"[{"id":"a","metadata":"v"},{"id":"b"}]"#)).expect("table");
+        let mut edit = Edit::of(&table);
+        edit.update("b", |layer| layer.metadata = "m".to_owned());
+        let (table, _) = edit.finish();
+        assert!(String::from_utf8(table.serialise(1)).expect("text").contains(r#""v""#));
+        let mut edit = Edit::of(&table);
+        edit.remove_contradicting(&table);
+        let (table, changed) = edit.finish();
+        assert_eq!((table.serialise(0), changed), (br#"[{"id":"a"}]"#.to_vec(), vec![1]));
+        assert!(!String::from_utf8(table.serialise(1)).expect("text").contains(r#""v""#));
     }
 
     #[test]

@@ -65,6 +65,7 @@ impl Repair<'_> {
             }
         }
         edit.remove_damaged();
+        edit.remove_contradicting(guard.table());
         if edit.is_empty() { Ok(()) } else { store.save_edit(&mut guard, edit) }
     }
 }
@@ -83,6 +84,7 @@ fn taken_out<R: Kept>(
     let own: std::collections::HashSet<&str> = table
         .records()
         .filter(|record| record.location() == location)
+        .filter(|record| !table.contradicting().iter().any(|other| std::sync::Arc::ptr_eq(record, other)))
         .filter_map(|record| record.raw())
         .map(|raw| &**raw)
         .collect();

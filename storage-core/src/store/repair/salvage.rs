@@ -90,17 +90,15 @@ impl Repair<'_> {
             let known = guard.table().records().map(|layer| layer.id.clone());
             let damaged = guard.table().damaged().iter().filter_map(Damaged::id);
             let known: HashSet<String> = known.chain(damaged).chain(store.layers_of_others()).collect();
-            store.recalled_layers(&store.gate.shared(&shared)?, &known)?
+            let broken: Vec<Location> = broken.iter().map(|number| Location::of_file(*number)).collect();
+            store.recalled_layers(&store.gate.shared(&shared)?, &known, |home| lost_of(home, &broken))?
         };
-        let lost = broken.iter().map(|number| Location::of_file(*number)).min();
         for number in &broken {
             self.put_aside(files.get(*number))?;
             edit.rewrite(Location::of_file(*number));
         }
-        if let Some(location) = lost {
-            for layer in made {
-                edit.push(Layer { location, ..layer });
-            }
+        for layer in made {
+            edit.push(layer);
         }
         if edit.is_empty() { Ok(()) } else { store.save_edit(&mut guard, edit) }
     }
@@ -113,7 +111,8 @@ impl Repair<'_> {
         let made = {
             let known: HashSet<String> = guard.table().records().map(|layer| layer.id.clone()).collect();
             let shared = guard.shared();
-            store.recalled_layers(&store.gate.shared(&shared)?, &known)?
+            let everywhere = [Location::Stable, Location::ImageStore];
+            store.recalled_layers(&store.gate.shared(&shared)?, &known, |home| lost_of(home, &everywhere))?
         };
         let mut edit = Edit::of(guard.table());
         for layer in made.into_iter().filter(|layer| lost.contains(&layer.id)) {
@@ -161,17 +160,28 @@ impl Store {
             .unwrap_or_default()
     }
 
-    /// Records of the layers that have a place and are not `known`, parents first, from what their places tell.
-    fn recalled_layers(&self, driver: &SharedAccess<'_, '_>, known: &HashSet<String>) -> Result<Vec<Layer>> {
-        let mut waiting: BTreeMap<LayerId, Option<LayerId>> = BTreeMap::new();
-        for name in driver.list(Home::Own)? {
+    /// Records of the layers that have a place and are not `known`, parents first, from what their places tell. `lost` tells
+    /// where the records of a home were lost; of one that lost none nothing is known again.
+    fn recalled_layers(
+        &self,
+        driver: &SharedAccess<'_, '_>,
+        known: &HashSet<String>,
+        lost: impl Fn(Home) -> Option<Location>,
+    ) -> Result<Vec<Layer>> {
+        let mut waiting: BTreeMap<LayerId, Recalled> = BTreeMap::new();
+        let homes = self.places.homes().filter_map(|home| Some((home, lost(home)?)));
+        let mut named = Vec::new();
+        for (home, location) in homes {
+            named.extend(driver.list(home)?.into_iter().map(|name| (name, home, location)));
+        }
+        for (name, home, location) in named {
             if !check::is_made_for_an_item(&name) || known.contains(&name) {
                 continue;
             }
             let id = LayerId::from_store(&name)?;
             // One whose parent can't be told stays without a record: a record would show a wrong tree.
-            if let Ok(parent) = driver.recall_parent(&id, Home::Own) {
-                waiting.insert(id, parent);
+            if let Ok(parent) = driver.recall_parent(&id, home) {
+                waiting.entry(id).or_insert(Recalled { parent, home, location });
             }
         }
         let mut made: Vec<Layer> = Vec::new();
@@ -181,15 +191,16 @@ impl Store {
                 known.contains(parent.as_str()) || made.iter().any(|layer| layer.id == parent.as_str())
             };
             let ready: Vec<LayerId> =
-                waiting.iter().filter(|(_, parent)| is_ready(parent)).map(|(id, _)| id.clone()).collect();
+                waiting.iter().filter(|(_, recalled)| is_ready(&recalled.parent)).map(|(id, _)| id.clone()).collect();
             if ready.is_empty() {
                 return Ok(made);
             }
             for id in ready {
-                let parent = waiting.remove(&id).flatten().map(|parent| parent.to_string()).unwrap_or_default();
+                let Some(Recalled { parent, home, location }) = waiting.remove(&id) else { continue };
                 made.push(Layer {
-                    parent,
-                    created: self.time_of_place(&id),
+                    parent: parent.map(|parent| parent.to_string()).unwrap_or_default(),
+                    location,
+                    created: self.time_of_place(&id, home),
                     big_data_names: data_keys(&self.data_dir(id.as_str())),
                     id: id.to_string(),
                     ..Layer::default()
@@ -199,12 +210,25 @@ impl Store {
     }
 
     /// When the place of a layer was last changed: nothing else tells when it was made.
-    fn time_of_place(&self, id: &LayerId) -> String {
+    fn time_of_place(&self, id: &LayerId, home: Home) -> String {
         let split = self.tar_split_path(id.as_str()).symlink_metadata();
-        let place = split.or_else(|_| self.gate.mount_point(id, Home::Own).symlink_metadata());
+        let place = split.or_else(|_| self.gate.mount_point(id, home).symlink_metadata());
         let changed = |metadata: Metadata| OffsetDateTime::from_unix_timestamp(metadata.mtime()).ok();
         place.ok().and_then(changed).map_or_else(json::now, json::written)
     }
+}
+
+/// What the place of a layer tells.
+struct Recalled {
+    parent: Option<LayerId>,
+    home: Home,
+    location: Location,
+}
+
+/// Which of the `broken` files of records held those of the layers in `home`.
+fn lost_of(home: Home, broken: &[Location]) -> Option<Location> {
+    let stands_in = |location: &&Location| (**location == Location::ImageStore) == (home == Home::ImageStore);
+    broken.iter().filter(stands_in).min().copied()
 }
 
 /// The keys of the data in a directory.
@@ -220,4 +244,24 @@ pub(super) fn data_keys(home: &Path) -> Vec<String> {
 /// Whether `one` and `other` are the same record.
 pub(super) fn is_same(one: &Arc<Layer>, other: Option<&Arc<Layer>>) -> bool {
     other.is_some_and(|other| one.same_content(other))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_known_again_only_in_the_home_whose_records_are_lost() {
+        use Location::{ImageStore, Stable, Volatile};
+        for (broken, own, image_store) in [
+            (&[][..], None, None),
+            (&[Volatile, Stable], Some(Stable), None),
+            (&[Volatile], Some(Volatile), None),
+            (&[ImageStore], None, Some(ImageStore)),
+            (&[Volatile, ImageStore], Some(Volatile), Some(ImageStore)),
+        ] {
+            assert_eq!(lost_of(Home::Own, broken), own, "{broken:?}");
+            assert_eq!(lost_of(Home::ImageStore, broken), image_store, "{broken:?}");
+        }
+    }
 }
