@@ -54,6 +54,15 @@ pub fn get(dir: BorrowedFd<'_>, name: &OsStr, key: &CStr) -> Result<Option<Vec<u
     }
 }
 
+/// Whether files in the filesystem of `dir` can have the attribute at all.
+pub fn is_supported(dir: BorrowedFd<'_>, key: &CStr) -> Result<bool> {
+    match rustix::fs::lgetxattr(&place(dir, OsStr::new("."))?, key, &mut [0_u8; 0][..]) {
+        Err(Errno::OPNOTSUPP) => Ok(false),
+        Err(Errno::NODATA | Errno::RANGE) | Ok(_) => Ok(true),
+        Err(errno) => Err(errno),
+    }
+}
+
 /// Sets one attribute of `name` in `dir`, replacing an earlier value.
 pub fn set(dir: BorrowedFd<'_>, name: &OsStr, key: &CStr, value: &[u8]) -> Result<()> {
     rustix::fs::lsetxattr(&place(dir, name)?, key, value, XattrFlags::empty())
@@ -80,6 +89,17 @@ fn split(names: &[u8]) -> Vec<CString> {
 mod tests {
     use super::*;
     use std::os::fd::AsFd;
+
+    #[test]
+    fn a_filesystem_tells_which_attributes_it_has() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let fd = std::fs::File::open(dir.path()).expect("open");
+        set_fd(fd.as_fd(), c"user.a", b"1").expect("set");
+        assert_eq!(is_supported(fd.as_fd(), c"user.a"), Ok(true));
+        assert_eq!(is_supported(fd.as_fd(), c"user.none"), Ok(true));
+        let proc = std::fs::File::open("/proc").expect("open");
+        assert_eq!(is_supported(proc.as_fd(), c"user.a"), Ok(false));
+    }
 
     #[test]
     fn attributes_are_those_of_the_name_and_not_of_what_it_points_to() {

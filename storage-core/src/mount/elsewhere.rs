@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 use super::mountinfo::parse_mountinfo;
 use crate::error::{Error, Kind, Result};
 
+/// The kernel's name for the namespace of all processes.
+const FIRST_PROCESSES: &str = "pid:[4026531836]";
+
 /// What the mount tables of all processes say of one path.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     /// A process of every mount namespace in which something is mounted at the path.
     pub holders: Vec<u32>,
-    /// Processes whose mount table could not be read.
+    /// Processes whose mount table could not be read; one more where not all processes show.
     pub unreadable: usize,
 }
 
@@ -22,7 +25,7 @@ pub fn look(path: &Path) -> Seen {
 }
 
 /// As [`look`], for many paths at once: for each, a process of every mount namespace in which something is mounted there;
-/// and how many processes could not be asked.
+/// and how many processes could not be asked, where those that don't show here count as one.
 pub fn look_for_all(paths: &[PathBuf]) -> (Vec<Vec<u32>>, usize) {
     let mut wanted: HashMap<PathBuf, usize> = HashMap::new();
     for (number, path) in paths.iter().enumerate() {
@@ -30,7 +33,8 @@ pub fn look_for_all(paths: &[PathBuf]) -> (Vec<Vec<u32>>, usize) {
         wanted.extend(std::fs::canonicalize(path).ok().map(|real| (real, number)));
         wanted.insert(path.clone(), number);
     }
-    let (mut holders, mut unreadable) = (vec![Vec::new(); paths.len()], 0);
+    let mut holders = vec![Vec::new(); paths.len()];
+    let mut unreadable = usize::from(!sees_all());
     let mut namespaces = HashSet::new();
     for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
@@ -53,6 +57,18 @@ pub fn look_for_all(paths: &[PathBuf]) -> (Vec<Vec<u32>>, usize) {
         }
     }
     (holders, unreadable)
+}
+
+/// Whether every process of this kernel shows in `/proc`: not in a namespace of processes, and not without `/proc`.
+fn sees_all() -> bool {
+    let namespace = std::fs::read_link("/proc/self/ns/pid");
+    namespace.is_ok_and(|own| own.as_os_str() == FIRST_PROCESSES) && std::fs::read_dir("/proc").is_ok()
+}
+
+/// Whether one of these processes is in the mount namespace of this one.
+pub fn is_here(pids: &[u32]) -> bool {
+    let Ok(own) = std::fs::read_link("/proc/self/ns/mnt") else { return false };
+    pids.iter().any(|pid| std::fs::read_link(format!("/proc/{pid}/ns/mnt")).is_ok_and(|other| other == own))
 }
 
 /// Fails with [`Kind::Busy`] unless it is certain that nothing is mounted at `path` anywhere.
@@ -95,7 +111,9 @@ mod tests {
 
     #[test]
     fn the_root_is_mounted_and_seen_and_a_fresh_directory_is_not() {
-        assert!(!look(Path::new("/")).holders.is_empty());
+        let seen = look(Path::new("/"));
+        assert!(!seen.holders.is_empty() && is_here(&seen.holders) && !is_here(&[]));
+        assert!(sees_all() || seen.unreadable > 0, "what doesn't show was believed to be nowhere");
         let dir = tempfile::tempdir().expect("dir");
         assert!(look(dir.path()).holders.is_empty());
         let link = dir.path().join("link");

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use super::Check;
 use super::finding::{Finding, FindingKind};
+use super::places::is_kept_beside;
 use crate::archive::ingest::Whiteouts;
 use crate::archive::{Difference, Expected, HashingWriter, Ignore, Loss, replay_all};
 use crate::driver::View;
@@ -90,7 +91,12 @@ pub(in crate::store) struct Examined {
 
 impl Store {
     /// What is wrong with the content of a layer; none when there is nothing to compare it with, or it changed meanwhile.
-    fn examine_content(&self, key: &mut ThreadKey, id: &str, task: &Task) -> Result<Option<Vec<Finding>>> {
+    pub(in crate::store) fn examine_content(
+        &self,
+        key: &mut ThreadKey,
+        id: &str,
+        task: &Task,
+    ) -> Result<Option<Vec<Finding>>> {
         let source = match self.content_source(key, id) {
             Ok(Some(source)) => source,
             Ok(None) => return Ok(None),
@@ -98,10 +104,10 @@ impl Store {
             Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Corrupt | Kind::Escape | Kind::Changed) => {
                 return Ok(None);
             }
-            Err(error) if error.kind() == Kind::NotSupported => {
-                return Ok(Some(vec![Finding::of_layer(FindingKind::NotExamined, id).because(&error)]));
+            Err(error) if matches!(error.kind(), Kind::Cancelled | Kind::LockMisuse | Kind::Locked) => {
+                return Err(error);
             }
-            Err(error) => return Err(error),
+            Err(error) => return Ok(Some(vec![Finding::of_layer(FindingKind::NotExamined, id).because(&error)])),
         };
         let layer = Arc::clone(&source.layer);
         let finding = |kind| Finding::of_layer(kind, &layer.id);
@@ -116,7 +122,8 @@ impl Store {
                 let split = self.tar_split_path(&layer.id);
                 return Ok(Some(vec![finding(FindingKind::TarSplitMissing).at(split).detail(error.to_string())]));
             }
-            Err(error) => return Ok(Some(vec![finding(FindingKind::LayerDigest).because(&error)])),
+            // What can't be read now may be whole all the same.
+            Err(error) => return Ok(Some(vec![finding(FindingKind::NotExamined).because(&error)])),
         };
         let mut found = Vec::new();
         if examined.digest != layer.diff_digest && layer.diff_digest.starts_with("sha256:") {
@@ -144,6 +151,9 @@ impl Store {
         let Some(layer) = guard.table().get(id).filter(|layer| !layer.diff_digest.is_empty()).cloned() else {
             return Ok(None);
         };
+        if self.is_mapped_copy(&layer)? {
+            return Ok(None);
+        }
         let Some(split) = self.open_tar_split(0, id)? else { return Ok(None) };
         if split.metadata().os("fstat", self.tar_split_path(id))?.len() == 0 {
             return Ok(None);
@@ -177,8 +187,11 @@ impl Store {
         let mut expected = source.below.as_ref().map(|_| Expected::new(self.gate.whiteouts()));
         for (split, files) in source.below.iter().flatten() {
             // What is wrong with a layer below is told of that one.
-            let (_, grown) = examine_archive(split, files, expected.take(), &Task::new("check"))?;
-            expected = grown;
+            expected = match examine_archive(split, files, expected.take(), &Task::new("check")) {
+                Ok((_, grown)) => grown,
+                Err(error) if matches!(error.kind(), Kind::Corrupt | Kind::BadArchive | Kind::Escape) => None,
+                Err(error) => return Err(error),
+            };
             task.step(0, 0)?;
         }
         let (mut examined, expected) = examine_archive(&source.split, &source.files, expected, task)?;
@@ -186,6 +199,24 @@ impl Store {
             examined.differences = expected.differences(source.files.root(), ignore, task)?;
         }
         Ok(examined)
+    }
+
+    /// Whether a layer may be the copy of an image's layer with other owners. It has the archive of what it is a copy of and, where
+    /// layers share files, few or none of the files: nothing tells what is to be in it.
+    pub(in crate::store) fn is_mapped_copy(&self, layer: &Layer) -> Result<bool> {
+        if self.gate.whiteouts() == Whiteouts::Apply {
+            return Ok(false);
+        }
+        let has_maps = !layer.uid_map.is_empty() || !layer.gid_map.is_empty();
+        match self.images.snapshot() {
+            Ok(images) => {
+                let known = images.iter().any(|image| image.mapped_layers.contains(&layer.id));
+                let uncertain = !images.damaged().is_empty() || is_kept_beside(self.images.files());
+                Ok(known || (has_maps && uncertain))
+            }
+            Err(error) if error.kind() == Kind::Corrupt => Ok(has_maps),
+            Err(error) => Err(error),
+        }
     }
 
     fn ignores_owners(&self) -> bool {

@@ -9,9 +9,11 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::finding::{Finding, FindingKind};
+use super::places::is_kept_beside;
 use super::{AT_ONCE, Check};
-use crate::driver::{Cure, SharedAccess};
+use crate::driver::{Cure, Flaw, Home, LayerRef, SharedAccess};
 use crate::error::{Kind, Result};
+use crate::ids::LayerId;
 use crate::locks::ThreadKey;
 use crate::store::big_data::file_name;
 use crate::store::layers::LayerTable;
@@ -44,8 +46,8 @@ impl Check<'_> {
         let understood = sight.images.iter().all(|table| table.damaged().is_empty())
             && sight.containers.damaged().is_empty()
             && self.store.other_containers.snapshot()?.damaged().is_empty();
-        if !understood {
-            // A record that can't be understood may be that of who uses a layer.
+        if !understood || is_kept_beside(self.store.images.files()) || self.store.are_containers_kept_beside() {
+            // A record that can't be understood, or that `repair` took out, may be that of who uses a layer.
             return Ok(());
         }
         let mut used: HashSet<&str> = HashSet::new();
@@ -88,17 +90,20 @@ impl Store {
         let reference = match self.layer_ref(table, layer) {
             Ok(reference) => Some(reference),
             Err(error) => {
-                found.push(finding(FindingKind::ParentMissing).because(&error));
+                let kind = self.unless_uncertain(FindingKind::ParentMissing);
+                found.push(finding(kind).because(&error));
                 None
             }
         };
-        if !driver.exists(&id, layer.home())? {
-            found.push(finding(FindingKind::PlaceMissing).at(self.gate.mount_point(&id, layer.home())));
-        } else if let Some(reference) = reference {
-            for flaw in driver.examine(&reference)? {
+        match place_of(driver, &id, layer.home(), reference.as_ref()) {
+            Ok(None) => found.push(finding(FindingKind::PlaceMissing).at(self.gate.mount_point(&id, layer.home()))),
+            Ok(Some(flaws)) => found.extend(flaws.into_iter().map(|flaw| {
                 let kind = if flaw.cure == Cure::Heal { FindingKind::LayerLinks } else { FindingKind::LayerBroken };
-                found.push(finding(kind).at(flaw.path).detail(flaw.detail));
-            }
+                finding(kind).at(flaw.path).detail(flaw.detail)
+            })),
+            Err(error) if matches!(error.kind(), Kind::Cancelled | Kind::LockMisuse) => return Err(error),
+            // That something can't be read doesn't say that it is lost.
+            Err(error) => found.push(finding(FindingKind::NotExamined).because(&error)),
         }
         let split = self.tar_split_path(id.as_str());
         if !layer.diff_digest.is_empty() && is_missing_or_empty(&split) {
@@ -122,6 +127,19 @@ impl Store {
             Err(error) => Err(error),
         }
     }
+}
+
+/// What is wrong with the place of a layer; none where it has no place.
+fn place_of(
+    driver: &SharedAccess<'_, '_>,
+    id: &LayerId,
+    home: Home,
+    layer: Option<&LayerRef>,
+) -> Result<Option<Vec<Flaw>>> {
+    if !driver.exists(id, home)? {
+        return Ok(None);
+    }
+    layer.map_or_else(|| Ok(Vec::new()), |layer| driver.examine(layer)).map(Some)
 }
 
 fn is_missing_or_empty(path: &Path) -> bool {

@@ -18,7 +18,7 @@ pub use finding::{Finding, FindingKind, Mend, Subject};
 pub use report::{CheckOptions, CheckReport, Depth};
 
 pub(super) use content::examine_archive;
-pub(super) use places::is_made_for_an_item;
+pub(super) use places::{KEPT, is_made_for_an_item};
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

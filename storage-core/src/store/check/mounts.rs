@@ -56,7 +56,7 @@ impl Check<'_> {
 }
 
 impl Store {
-    /// The layers whose mounts and counts disagree. That a layer is mounted nowhere is told only when every process could be
+    /// The layers whose mounts and counts disagree. A mount counts that stands in this mount namespace. That a layer is mounted nowhere is told only when every process could be
     /// asked.
     pub(in crate::store) fn disagreements(&self, layers: &LayerTable, counts: &MountTable) -> Vec<Disagreement> {
         let ids = layers.records().map(|layer| layer.id.as_str()).chain(counts.iter().map(|mount| mount.id.as_str()));
@@ -73,7 +73,8 @@ impl Store {
         for ((id, path), holders) in places.into_iter().zip(seen) {
             let count = counts.count(id.as_str());
             let lost = count > 0 && holders.is_empty() && unreadable == 0;
-            let leaked = count == 0 && !holders.is_empty();
+            // A namespace that was made while the layer was mounted keeps its copy, which nobody counts or takes away.
+            let leaked = count == 0 && elsewhere::is_here(&holders);
             if lost || leaked {
                 found.push(Disagreement { id, path, count, holders });
             }

@@ -11,6 +11,8 @@ use crate::fs::TempDirs;
 use crate::locks::ThreadKey;
 use crate::store::Store;
 
+/// How the names go on of what `repair` takes out of a file of records.
+pub(in crate::store) const KEPT: &str = ".damaged-lamina";
 /// A half-written file is somebody's while it is younger than this.
 const YOUNG: Duration = Duration::from_mins(1);
 /// How often, and with what pauses, a place that seems to be nobody's is looked at.
@@ -34,8 +36,12 @@ impl Check<'_> {
                 let mut found: Vec<Finding> =
                     strays.iter().map(|p| Finding::of_store(FindingKind::StaleLink, p)).collect();
                 if let Some(known) = known {
+                    let kept_in_mind = store.kept_in_mind()?;
+                    // What `gc` would never take is no layer: `lost+found`, or what somebody put there.
+                    let is_taken = |name: &String| is_made_for_an_item(name) || kept_in_mind.contains(name);
                     for home in store.places.homes() {
-                        for name in driver.list(home)?.iter().filter(|name| !known.contains(*name)) {
+                        let names = driver.list(home)?;
+                        for name in names.iter().filter(|name| !known.contains(*name) && is_taken(name)) {
                             found.push(Finding::of_layer(FindingKind::LayerUnaccounted, name));
                         }
                     }
@@ -93,8 +99,8 @@ impl Store {
     }
 
     /// Every id that means a layer here: those of records of any sort, of records that can't be understood, and of layers that
-    /// others use. None when a record that can't be understood doesn't even tell its id: then nothing may be taken for an
-    /// orphan.
+    /// others use. None when a record that can't be understood doesn't even tell its id, or when what `repair` took out of the
+    /// records is still kept beside them: then nothing may be taken for an orphan.
     pub(in crate::store) fn known_layers(
         &self,
         table: &crate::store::layers::LayerTable,
@@ -109,7 +115,7 @@ impl Store {
             };
         }
         let emptied = self.layers.files().any(|path| path.symlink_metadata().is_ok_and(|metadata| metadata.len() == 0));
-        Ok((!emptied).then_some(known))
+        Ok((!emptied && !is_kept_beside(self.layers.files())).then_some(known))
     }
 
     /// Tar-split files and directories of big data of layers that are not `known`.
@@ -126,14 +132,19 @@ impl Store {
     }
 
     /// Directories of images and containers that no record knows, in the graph root, the image store and the run root. The
-    /// images and the containers are held. None is told while a record can't be understood.
+    /// images and the containers are held. None is told while a record can't be understood, or is kept beside the others.
     pub(in crate::store) fn orphan_directories(&self) -> Result<Vec<PathBuf>> {
         use crate::store::records::Location;
         let images = self.images.snapshot()?;
         let (own, other) = (self.containers.snapshot()?, self.other_containers.snapshot()?);
         let empty = |path: &Path| path.symlink_metadata().is_ok_and(|metadata| metadata.len() == 0);
         let mut found = Vec::new();
-        if images.damaged().is_empty() && !self.images.files().any(empty) {
+        let understood =
+            images.damaged().is_empty() && !self.images.files().any(empty) && !is_kept_beside(self.images.files());
+        // The reference makes directories for images that only an additional store has.
+        let others: Result<Vec<_>> = self.additional.iter().map(|store| store.images()).collect();
+        if let Some(others) = others.ok().filter(|others| understood && others.iter().all(|o| o.damaged().is_empty())) {
+            let is_known = |name: &str| images.get(name).is_some() || others.iter().any(|o| o.get(name).is_some());
             let places = &self.places;
             let mut homes =
                 vec![places.images(Location::Stable), places.images(places.images_go_to()), places.run_images()];
@@ -141,14 +152,13 @@ impl Store {
             for home in homes {
                 let orphans = names_in(&home)?
                     .into_iter()
-                    .filter(|(name, path)| is_made_for_an_item(name) && path.is_dir() && images.get(name).is_none());
+                    .filter(|(name, path)| is_made_for_an_item(name) && path.is_dir() && !is_known(name));
                 found.extend(orphans.map(|(_, path)| path));
             }
         }
         let understood = own.damaged().is_empty() && other.damaged().is_empty();
-        let mut files = self.places.container_files();
-        files.extend(self.places.other_container_files());
-        if understood && !files.iter().any(|path| empty(path)) {
+        let files = self.all_container_files();
+        if understood && !files.iter().any(|path| empty(path)) && !self.are_containers_kept_beside() {
             for home in [self.places.containers(), self.places.run_containers()] {
                 let orphans = names_in(&home)?.into_iter().filter(|(name, path)| {
                     is_made_for_an_item(name) && path.is_dir() && own.get(name).is_none() && other.get(name).is_none()
@@ -157,6 +167,17 @@ impl Store {
             }
         }
         Ok(found)
+    }
+
+    fn all_container_files(&self) -> Vec<PathBuf> {
+        let mut files = self.places.container_files();
+        files.extend(self.places.other_container_files());
+        files
+    }
+
+    /// Whether something that `repair` took out of the records of containers is kept beside them.
+    pub(super) fn are_containers_kept_beside(&self) -> bool {
+        is_kept_beside(self.all_container_files().iter().map(PathBuf::as_path))
     }
 
     /// Half-written files of records, of either implementation, and leases that processes left when they died.
@@ -184,6 +205,16 @@ pub(in crate::store) fn is_made_for_an_item(name: &str) -> bool {
     name.len() == 64 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
+/// Whether something that `repair` took out of one of these files of records is kept beside it: then nobody knows what else it
+/// told of. Where that can't be seen, it may be so.
+pub(in crate::store) fn is_kept_beside<'p>(mut files: impl Iterator<Item = &'p Path>) -> bool {
+    files.any(|file| {
+        let (Some(home), Some(name)) = (file.parent(), file.file_name()) else { return false };
+        let kept = format!("{}{KEPT}", name.to_string_lossy());
+        names_in(home).map_or(true, |names| names.iter().any(|(name, _)| name.starts_with(&kept)))
+    })
+}
+
 /// The names in a directory, sorted; none where there is no directory.
 fn names_in(home: &Path) -> Result<Vec<(String, PathBuf)>> {
     let entries = match std::fs::read_dir(home) {
@@ -205,4 +236,22 @@ fn names_in(home: &Path) -> Result<Vec<(String, PathBuf)>> {
 fn is_young(path: &Path) -> bool {
     let modified = path.symlink_metadata().and_then(|metadata| metadata.modified());
     modified.is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age < YOUNG))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_repair_keeps_beside_a_file_counts_until_it_is_removed() {
+        let dir = tempfile::tempdir().expect("dir");
+        let (images, layers) = (dir.path().join("images.json"), dir.path().join("layers.json"));
+        let is_kept = |path: &Path| is_kept_beside(std::iter::once(path));
+        assert!(!is_kept(&images) && !is_kept(&dir.path().join("none/images.json")) && !is_kept(Path::new("")));
+        let kept = dir.path().join("images.json.damaged-lamina-1");
+        std::fs::write(&kept, "[]").expect("write");
+        assert!(is_kept(&images) && !is_kept(&layers), "it is told of another file's records");
+        std::fs::remove_file(kept).expect("unlink");
+        assert!(!is_kept(&images));
+    }
 }

@@ -1,19 +1,20 @@
 //! Images and containers: their layers and their data; additional stores; and what follows from damage below.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::finding::{Finding, FindingKind, Mend, Subject};
-use super::{AT_ONCE, Check, Depth};
+use super::{AT_ONCE, Check, CheckOptions, CheckReport, Depth};
 use crate::error::{Kind, OsContext, Result};
 use crate::locks::ThreadKey;
 use crate::store::big_data::{copy_hashed, file_name};
 use crate::store::images::MANIFEST;
 use crate::store::sight::{Sight, StoreNumber};
-use crate::store::{Container, Image, Item};
+use crate::store::{Container, Image, Item, Store};
+use crate::task::Task;
 
 /// The kinds of findings about data: missing, of another size, of another digest.
 type Kinds = (FindingKind, FindingKind, FindingKind);
@@ -72,7 +73,8 @@ impl Check<'_> {
             while let Some(id) = next.filter(|id| !id.is_empty() && seen.insert(id.clone())) {
                 next = sight.layer_by_id(&id).map(|(_, layer)| layer.parent.clone());
                 if next.is_none() {
-                    self.say(say(FindingKind::ImageLayerMissing).detail(format!("layer {id}")));
+                    let kind = self.store.unless_uncertain(FindingKind::ImageLayerMissing);
+                    self.say(say(kind).detail(format!("layer {id} is not known")));
                 }
             }
         }
@@ -84,7 +86,8 @@ impl Check<'_> {
         let say = |kind| Finding::new(kind, Subject::Container, &container.id);
         let has_image = sight.images.iter().any(|table| table.get(&container.image).is_some());
         if !container.image.is_empty() && !has_image {
-            self.say(say(FindingKind::ContainerImageMissing).detail(format!("image {}", container.image)));
+            let kind = self.store.unless_uncertain(FindingKind::ContainerImageMissing);
+            self.say(say(kind).detail(format!("image {} is not known", container.image)));
         }
         if sight.layer_by_id(&container.layer).is_none() {
             self.say(say(FindingKind::ContainerLayerMissing).detail(format!("layer {}", container.layer)));
@@ -116,24 +119,32 @@ impl Check<'_> {
         let images = sight.images.iter().take(1).flat_map(|own| own.iter());
         let items = images.map(|image| Item::Image(Arc::clone(image)));
         let containers = sight.containers.iter().map(|container| Item::Container(Arc::clone(container)));
-        for item in items.chain(containers) {
-            let (digests, subject, kinds) = match &item {
-                Item::Image(image) => (&image.big_data_digests, Subject::Image, OF_IMAGE),
-                Item::Container(container) => (&container.big_data_digests, Subject::Container, OF_CONTAINER),
-                Item::Layer(_) => continue,
-            };
-            let Ok(home) = self.store.data_home(0, &item) else { continue };
-            for (name, digest) in digests.iter().filter(|(_, digest)| digest.starts_with("sha256:")) {
-                let Ok(path) = file_name(name).map(|file| home.join(file)) else { continue };
-                let wrong = digest_of(&path)?.filter(|found| found != digest);
-                if let Some(found) = wrong
-                    && !(name.starts_with(MANIFEST) && is_signed(&path))
-                    && size_of(&path).is_some_and(|size| recorded_size(&item, name).is_none_or(|said| said == size))
-                    && self.still_says(&item, name, digest)?
-                {
-                    let detail = format!("{name:?} has {found}, {digest} by its record");
-                    self.say(Finding::new(kinds.2, subject, item.id()).at(path).detail(detail));
+        items.chain(containers).try_for_each(|item| self.digests_of(&item))
+    }
+
+    fn digests_of(&mut self, item: &Item) -> Result<()> {
+        let (digests, subject, kinds) = match item {
+            Item::Image(image) => (&image.big_data_digests, Subject::Image, OF_IMAGE),
+            Item::Container(container) => (&container.big_data_digests, Subject::Container, OF_CONTAINER),
+            Item::Layer(_) => return Ok(()),
+        };
+        let Ok(home) = self.store.data_home(0, item) else { return Ok(()) };
+        for (name, digest) in digests.iter().filter(|(_, digest)| digest.starts_with("sha256:")) {
+            let Ok(path) = file_name(name).map(|file| home.join(file)) else { continue };
+            let wrong = match digest_of(&path) {
+                Ok(found) => found.filter(|found| found != digest),
+                Err(error) => {
+                    self.say(Finding::new(FindingKind::NotExamined, subject, item.id()).at(path).because(&error));
+                    continue;
                 }
+            };
+            if let Some(found) = wrong
+                && !(name.starts_with(MANIFEST) && is_signed(&path))
+                && size_of(&path).is_some_and(|size| recorded_size(item, name).is_none_or(|said| said == size))
+                && self.still_says(item, name, digest)?
+            {
+                let detail = format!("{name:?} has {found}, {digest} by its record");
+                self.say(Finding::new(kinds.2, subject, item.id()).at(path).detail(detail));
             }
         }
         Ok(())
@@ -231,6 +242,39 @@ impl Check<'_> {
     }
 }
 
+impl Store {
+    /// What is wrong with the data of an image or a container now.
+    pub(in crate::store) fn examine_data(&self, subject: Subject, id: &str, task: &Task) -> Result<Vec<Finding>> {
+        let (item, kinds) = match subject {
+            Subject::Image => (self.images.snapshot()?.get(id).cloned().map(Item::Image), OF_IMAGE),
+            _ => (self.containers.snapshot()?.get(id).cloned().map(Item::Container), OF_CONTAINER),
+        };
+        let Some(item) = item else { return Ok(Vec::new()) };
+        let options = CheckOptions::default();
+        let (report, stale) = (CheckReport::default(), BTreeSet::new());
+        let mut check = Check { store: self, options: &options, task, report, stale };
+        check.data(0, &item, subject, kinds);
+        check.digests_of(&item)?;
+        Ok(check.report.findings)
+    }
+
+    /// Whether what is not found may stand in an additional store: one that can't be read, or not all of it.
+    pub(in crate::store) fn is_additional_uncertain(&self) -> bool {
+        self.additional.iter().any(|other| {
+            let layers = other.layers().is_ok_and(|layers| layers.damaged().is_empty());
+            let images = other.images().is_ok_and(|images| images.damaged().is_empty());
+            // A store on a filesystem that isn't mounted has no records.
+            let there = other.places().layer_files().first().is_some_and(|file| file.symlink_metadata().is_ok());
+            !(layers && images && there)
+        })
+    }
+
+    /// How it is told that something is missing that may stand in an additional store.
+    pub(super) fn unless_uncertain(&self, missing: FindingKind) -> FindingKind {
+        if self.is_additional_uncertain() { FindingKind::NotExamined } else { missing }
+    }
+}
+
 /// Whether a manifest is one of the old signed ones, whose digest leaves the signatures out.
 fn is_signed(path: &Path) -> bool {
     let read = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
@@ -250,8 +294,11 @@ fn size_of(path: &Path) -> Option<u64> {
     path.symlink_metadata().ok().filter(std::fs::Metadata::is_file).map(|metadata| metadata.len())
 }
 
-/// The digest of a file; none where there is no file.
+/// The digest of a file; none where there is no regular file.
 fn digest_of(path: &PathBuf) -> Result<Option<String>> {
+    if size_of(path).is_none() {
+        return Ok(None);
+    }
     match File::options().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path) {
         Ok(mut file) => copy_hashed(&mut file, std::io::sink()).map(|(digest, _)| Some(digest)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),

@@ -10,6 +10,19 @@ use crate::store::sight::Sight;
 use crate::store::{Deletion, Store};
 use crate::task::Task;
 
+/// What shows only in files that are read.
+const READ: &[FindingKind] = &[
+    FindingKind::LayerDigest,
+    FindingKind::LayerSize,
+    FindingKind::LayerModified,
+    FindingKind::ImageDataMissing,
+    FindingKind::ImageDataSize,
+    FindingKind::ImageDataDigest,
+    FindingKind::ContainerDataMissing,
+    FindingKind::ContainerDataSize,
+    FindingKind::ContainerDataDigest,
+];
+
 impl Repair<'_> {
     /// Deletes what `findings` tell that only deletion mends, and what can't be without it.
     pub(super) fn delete(&mut self, key: &mut ThreadKey, findings: &[&Finding]) -> Result<()> {
@@ -35,6 +48,13 @@ impl Repair<'_> {
                 let done = self.store.delete_container(key, &id, self.task);
                 self.done(Subject::Container, id, done)?;
             }
+        } else {
+            for id in containers {
+                let error = Error::new(Kind::LayerUsedByContainer, "repair container")
+                    .detail(format!("container {id} is damaged, or stands on what is, and was kept"))
+                    .remedy("use `repair --force` to delete it");
+                self.note(Err(error))?;
+            }
         }
         for id in images {
             let done = self.store.delete_image(key, &id, Deletion::Real, self.task).map(drop);
@@ -51,6 +71,8 @@ impl Repair<'_> {
     /// Those of `findings` that hold still: what was made again may have mended them.
     fn still_true<'f>(&self, key: &mut ThreadKey, findings: &[&'f Finding]) -> Result<Vec<&'f Finding>> {
         let store = self.store;
+        let read_again = self.read_again(key, findings)?;
+        let uncertain = store.is_additional_uncertain();
         let (guard, _key) = store.layers.read(key, &store.wait)?;
         let shared = guard.shared();
         let driver = store.gate.shared(&shared)?;
@@ -66,10 +88,18 @@ impl Repair<'_> {
                 let layer = guard.table().get(&finding.id);
                 let now = layer.map(|layer| store.look_at_layer(guard.table(), &driver, layer)).transpose()?;
                 now.is_some_and(|now| now.iter().any(|now| now.kind == finding.kind))
+            } else if READ.contains(&finding.kind) {
+                // Each file that was altered is told: one of them is enough.
+                read_again.iter().any(|now| (now.kind, &now.id) == (finding.kind, &finding.id))
+            } else if finding.kind == FindingKind::ContainerImageMissing {
+                let sight = store.sight()?;
+                let image = sight.containers.get(&finding.id).map(|container| container.image.clone());
+                let known = |image: &String| sight.images.iter().any(|table| table.get(image).is_some());
+                !uncertain && image.is_some_and(|image| !known(&image))
             } else if finding.kind == FindingKind::ImageLayerMissing {
                 let sight = store.sight()?;
                 let image = sight.images.first().and_then(|own| own.get(&finding.id));
-                image.is_some_and(|image| image.top_layers().any(|top| !is_whole(&sight, top)))
+                !uncertain && image.is_some_and(|image| image.top_layers().any(|top| !is_whole(&sight, top)))
             } else {
                 true
             };
@@ -78,6 +108,21 @@ impl Repair<'_> {
             }
         }
         Ok(true_still)
+    }
+
+    /// What is still wrong with content and data that `findings` tell of: they are read once more, without a lock.
+    fn read_again(&self, key: &mut ThreadKey, findings: &[&Finding]) -> Result<Vec<Finding>> {
+        let read = findings.iter().filter(|finding| READ.contains(&finding.kind));
+        let subjects: BTreeSet<(Subject, &str)> = read.map(|finding| (finding.subject, finding.id.as_str())).collect();
+        let mut found = Vec::new();
+        for (subject, id) in subjects {
+            if subject == Subject::Layer {
+                found.extend(self.store.examine_content(key, id, self.task)?.unwrap_or_default());
+            } else {
+                found.extend(self.store.examine_data(subject, id, self.task)?);
+            }
+        }
+        Ok(found)
     }
 
     /// The images and containers on `layers`, besides those that are damaged themselves.

@@ -60,6 +60,15 @@ impl Repair<'_> {
         let mut ids: Vec<&str> = findings.iter().map(|finding| finding.id.as_str()).collect();
         ids.dedup();
         for id in ids {
+            let layer = self.store.layers()?.get(id).cloned();
+            if layer.map(|layer| self.store.is_mapped_copy(&layer)).transpose()?.unwrap_or_default() {
+                // Its archive is that of the layer that it is a copy of: its own files never give it.
+                let error = Error::new(Kind::NotSupported, "make tar-split")
+                    .detail(format!("layer {id} is a copy of an image's layer with other owners"))
+                    .remedy("`delete-layer` the copy once no container uses it: the next container makes it again");
+                self.note(Err(error))?;
+                continue;
+            }
             match self.pack_again(key, id) {
                 Ok(true) => {
                     let done = findings.iter().filter(|finding| finding.id == id);

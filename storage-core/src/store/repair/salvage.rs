@@ -89,7 +89,7 @@ impl Repair<'_> {
             let shared = guard.shared();
             let known = guard.table().records().map(|layer| layer.id.clone());
             let damaged = guard.table().damaged().iter().filter_map(Damaged::id);
-            let known: HashSet<String> = known.chain(damaged).chain(store.layers_of_others()).collect();
+            let known: HashSet<String> = known.chain(damaged).chain(store.layers_of_others()?).collect();
             let broken: Vec<Location> = broken.iter().map(|number| Location::of_file(*number)).collect();
             store.recalled_layers(&store.gate.shared(&shared)?, &known, |home| lost_of(home, &broken))?
         };
@@ -153,11 +153,8 @@ impl Repair<'_> {
 
 impl Store {
     /// The ids of layers whose records stand elsewhere on the same root.
-    fn layers_of_others(&self) -> Vec<String> {
-        self.other_layers
-            .snapshot()
-            .map(|table| table.iter().map(|layer| layer.id.clone()).collect())
-            .unwrap_or_default()
+    fn layers_of_others(&self) -> Result<Vec<String>> {
+        Ok(self.other_layers.snapshot()?.iter().map(|layer| layer.id.clone()).collect())
     }
 
     /// Records of the layers that have a place and are not `known`, parents first, from what their places tell. `lost` tells
