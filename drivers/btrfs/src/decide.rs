@@ -93,7 +93,9 @@ impl<'a> Decision<'a> {
                 found.push(change);
                 Ok(())
             })?;
-            found.into_iter().for_each(|change| self.tell(change));
+            for change in found {
+                self.tell(change);
+            }
             return Ok(true);
         }
         let mut difference = archive::compare_paths(self.new, Some(self.old), path)?;

@@ -35,18 +35,18 @@ pub(crate) fn candidates(new: BorrowedFd<'_>, old: u64, task: &Task) -> Result<C
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).os("pipe2", "/")?;
     std::thread::scope(|scope| {
         let builder = std::thread::Builder::new().name("send".to_owned());
-        let sender = builder.spawn_scoped(scope, move || send(new, old, writer)).os("clone(thread)", "/")?;
+        let sender = builder.spawn_scoped(scope, move || send(new, old, &writer)).os("clone(thread)", "/")?;
         // The read end is closed when this returns, which ends a sender that is not done.
         let read = collect(reader, task);
         let sent = sender.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         match (sent, read) {
-            (Err(sent), Err(read)) if sent == nix::errno::Errno::EPIPE => Err(read),
+            (Err(nix::errno::Errno::EPIPE), Err(read)) => Err(read),
             (sent, read) => sent.os("ioctl(BTRFS_IOC_SEND)", "/").and(read),
         }
     })
 }
 
-fn send(new: BorrowedFd<'_>, old: u64, out: OwnedFd) -> nix::Result<()> {
+fn send(new: BorrowedFd<'_>, old: u64, out: &OwnedFd) -> nix::Result<()> {
     // A signal that this thread has coming and that nobody can take goes with it.
     SigSet::from(Signal::SIGPIPE).thread_block()?;
     send_changes(new, old, out.as_fd())

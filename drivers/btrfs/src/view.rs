@@ -27,7 +27,7 @@ pub(crate) fn identity(root: &OwnedFd, path: &Path) -> Result<String> {
         return lasting_identity(root, path);
     }
     let info = btrfs::info(root.as_fd()).os("ioctl(BTRFS_IOC_GET_SUBVOL_INFO)", path)?;
-    Ok(info.uuid.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(format!("{:032x}", u128::from_be_bytes(info.uuid)))
 }
 
 /// Whether a layer on a parent still shows what its parent did when it was made. What the kernel keeps with a snapshot says

@@ -265,7 +265,6 @@ fn the_stream_leads_to_what_a_walk_finds() {
             found.map(drop)
         });
         let told = told.into_inner();
-        println!("{cases} sequences, {told} changes");
         if let Err(failure) = tried {
             panic!("{failure}");
         }
