@@ -142,12 +142,12 @@ impl Store {
     }
 
     pub(super) fn open_tar_split(&self, number: StoreNumber, id: &str) -> Result<Option<File>> {
-        let opened = match number.checked_sub(1).and_then(|number| self.additional.get(number)) {
-            Some(other) => other.open(&other.places().layers().join(format!("{id}.tar-split.gz"))),
-            None => {
-                let path = self.tar_split_path(id);
-                File::open(&path).os("open", &path)
-            }
+        let additional = number.checked_sub(1).and_then(|number| self.additional.get(number));
+        let opened = if let Some(other) = additional {
+            other.open(&other.places().layers().join(format!("{id}.tar-split.gz")))
+        } else {
+            let path = self.tar_split_path(id);
+            File::open(&path).os("open", &path)
         };
         match opened {
             Ok(file) => Ok(Some(file)),
