@@ -50,9 +50,10 @@ impl Store {
         change: NameChange,
         names: &[String],
     ) -> Result<Item> {
-        let kind = match self.is_own_layer(wanted)? {
-            true => ItemKind::Layer,
-            false => self.sight()?.named(wanted, change.operation())?.1.kind(),
+        let kind = if self.is_own_layer(wanted)? {
+            ItemKind::Layer
+        } else {
+            self.sight()?.named(wanted, change.operation())?.1.kind()
         };
         match kind {
             ItemKind::Layer => self.rename::<Layer>(key, wanted, change, names),
@@ -90,9 +91,10 @@ impl Store {
     /// Replaces the metadata of what is called `wanted`: a layer, else an image, else a container. Holds the lock of its kind
     /// exclusively.
     pub fn set_metadata(&self, key: &mut ThreadKey, wanted: &str, metadata: &str) -> Result<Item> {
-        let kind = match self.is_own_layer(wanted)? {
-            true => ItemKind::Layer,
-            false => self.sight()?.item(wanted, "set metadata")?.1.kind(),
+        let kind = if self.is_own_layer(wanted)? {
+            ItemKind::Layer
+        } else {
+            self.sight()?.item(wanted, "set metadata")?.1.kind()
         };
         match kind {
             ItemKind::Layer => self.describe::<Layer>(key, wanted, metadata),
