@@ -75,6 +75,11 @@ impl Said {
         said
     }
 
+    /// All layers that it names.
+    fn layers(self) -> impl Iterator<Item = String> {
+        self.kept.into_iter().chain(self.made.into_iter().map(|(id, _)| id))
+    }
+
     /// The layers that were made and are there as they were made, the last one first.
     fn still_there(&self, table: &LayerTable) -> Vec<String> {
         let as_made = |(id, created): &&(String, String)| table.get(id).is_some_and(|layer| layer.created == *created);
@@ -110,8 +115,7 @@ impl Store {
         let mut leased = HashSet::new();
         self.each_lease(|_, _, said, life| {
             if life == Life::Held {
-                leased.extend(said.kept);
-                leased.extend(said.made.into_iter().map(|(id, _)| id));
+                leased.extend(said.layers());
             }
             Ok(())
         })?;
@@ -121,17 +125,18 @@ impl Store {
     /// Ends the leases that nobody holds: layers made under them that nobody uses go.
     pub(super) fn end_dead_leases(&self, guard: &mut LayersGuard<'_>, rubbish: &mut Rubbish<'_>) -> Result<()> {
         // Gathered first, and held until it is removed: who begins one meanwhile waits, and then finds it gone.
-        let mut dead = Vec::new();
+        let (mut dead, mut leased) = (Vec::new(), HashSet::new());
         self.each_lease(|path, file, said, life| {
-            if life == Life::Dead {
-                dead.push((path.to_path_buf(), file, said));
+            match life {
+                Life::Dead => dead.push((path.to_path_buf(), file, said)),
+                Life::Held => leased.extend(said.layers()),
             }
             Ok(())
         })?;
         for (path, _held, said) in dead {
             let made = said.still_there(guard.table());
             // While it can't be told who uses them the layers stay, and the lease.
-            match self.unneeded(guard.table(), &made, false) {
+            match self.unneeded_but(guard.table(), &made, &leased) {
                 Ok(going) if going.is_empty() => {}
                 Ok(going) => {
                     let ids = going.iter().map(|id| LayerId::from_store(id)).collect::<Result<Vec<_>>>()?;

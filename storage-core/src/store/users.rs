@@ -123,16 +123,27 @@ impl Store {
     /// Those of `layers`, which are given from the top down, that have a record and nobody needs; none when their owner is
     /// `there` still. The layers are held for writing.
     pub(super) fn unneeded(&self, table: &LayerTable, layers: &[String], there: bool) -> Result<Vec<String>> {
-        let mut going: Vec<String> = Vec::new();
         if there {
-            return Ok(going);
+            return Ok(Vec::new());
         }
+        self.unneeded_but(table, layers, &self.leased_layers()?)
+    }
+
+    /// As [`Store::unneeded`] of an owner that is gone; `leased` are the layers that living processes lease.
+    pub(super) fn unneeded_but(
+        &self,
+        table: &LayerTable,
+        layers: &[String],
+        leased: &HashSet<String>,
+    ) -> Result<Vec<String>> {
+        let mut going: Vec<String> = Vec::new();
         let used = self.layers_used_elsewhere()?;
-        let leased = self.leased_layers()?;
+        let mounts = self.mounts.snapshot()?;
         let hidden = self.hidden_references()?;
         for id in layers.iter().filter(|id| table.get(id).is_some()) {
             let has_children = table.children(id).any(|child| !going.contains(&child.id));
-            if !used.contains(id) && !hidden.contains(id) && !leased.contains(id) && !has_children {
+            let held = used.contains(id) || hidden.contains(id) || leased.contains(id) || mounts.count(id) > 0;
+            if !held && !has_children {
                 going.push(id.clone());
             }
         }
