@@ -154,7 +154,7 @@ fn place_of(
 /// The size of a regular file; none where there is no such file. Fails where that can't be told.
 pub(super) fn size_of(path: &Path) -> Result<Option<u64>> {
     match path.symlink_metadata() {
-        Ok(metadata) => Ok(metadata.is_file().then(|| metadata.len())),
+        Ok(metadata) => Ok(metadata.is_file().then_some(metadata.len())),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
         Err(error) => Err(error).os("lstat", path),
     }
