@@ -14,7 +14,7 @@ use crate::home::{Home, LinkName, make_dir, read_link_file, read_lower_file, wri
 pub(crate) fn heal(homes: &Homes<Home>, layer: &LayerRef) -> Result<()> {
     let home = homes.of(layer.home)?;
     let path = home.layer(&layer.id);
-    if !home.has(&layer.id) {
+    if !home.has(&layer.id)? {
         return Err(Error::new(Kind::NotFound, "heal layer").at(path).detail("the layer has no place"));
     }
     if !layer.home.is_writable() {
@@ -43,7 +43,7 @@ fn heal_lower_names(homes: &Homes<Home>, layer: &LayerRef) -> Result<()> {
         let Ancestor { id, home: place } = ancestor;
         let home = homes.of(*place)?;
         let path = home.layer(id);
-        if place.is_writable() && home.has(id) && read_link_file(&path)?.is_none() {
+        if place.is_writable() && home.has(id)? && read_link_file(&path)?.is_none() {
             write_new(&path.join("link"), link.as_str())?;
             heal_link(home, link, id)?;
         }

@@ -71,9 +71,14 @@ impl Home {
         self.layer(id).join("diff")
     }
 
-    /// Whether the layer has a place.
-    pub(crate) fn has(&self, id: &LayerId) -> bool {
-        std::fs::symlink_metadata(self.layer(id)).is_ok_and(|metadata| metadata.is_dir())
+    /// Whether the layer has a place. Fails where that can't be told.
+    pub(crate) fn has(&self, id: &LayerId) -> Result<bool> {
+        let path = self.layer(id);
+        match std::fs::symlink_metadata(&path) {
+            Ok(metadata) => Ok(metadata.is_dir()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error).os("lstat", path),
+        }
     }
 
     /// Where the layer is mounted.
@@ -108,6 +113,15 @@ impl Home {
         }
         names.sort_unstable();
         Ok(names)
+    }
+}
+
+/// Whether a directory stands at `path`. Fails where that can't be told.
+pub(crate) fn is_dir(path: &Path) -> Result<bool> {
+    match std::fs::metadata(path) {
+        Ok(metadata) => Ok(metadata.is_dir()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).os("stat", path),
     }
 }
 
@@ -218,6 +232,18 @@ mod tests {
         std::fs::write(dir.path().join("lower"), "l/A:l/B").expect("write");
         let names = read_lower_file(dir.path()).expect("read").expect("there");
         assert_eq!(names.iter().map(LinkName::as_str).collect::<Vec<_>>(), ["A", "B"]);
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_looked_at_is_not_taken_for_lost() {
+        let dir = tempfile::tempdir().expect("dir");
+        let id = LayerId::from_store(&"a".repeat(64)).expect("id");
+        let home = Home::new(dir.path().join("home"));
+        assert!(!home.has(&id).expect("missing"));
+        std::fs::create_dir_all(home.layer(&id)).expect("mkdir");
+        assert!(home.has(&id).expect("there"));
+        std::os::unix::fs::symlink("loop", dir.path().join("loop")).expect("symlink");
+        assert!(Home::new(dir.path().join("loop")).has(&id).is_err());
     }
 
     #[test]

@@ -82,7 +82,7 @@ impl Driver for Vfs {
     }
 
     fn exists(&self, _held: &Shared<'_>, id: &LayerId, home: driver::Home) -> Result<bool> {
-        Ok(self.homes.of(home)?.has(id))
+        self.homes.of(home)?.has(id)
     }
 
     fn list(&self, _held: &Shared<'_>, home: driver::Home) -> Result<Vec<String>> {

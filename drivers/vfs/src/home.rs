@@ -38,9 +38,14 @@ impl Home {
         self.layers().join(id.as_str())
     }
 
-    /// Whether the layer has a place.
-    pub(crate) fn has(&self, id: &LayerId) -> bool {
-        std::fs::symlink_metadata(self.layer(id)).is_ok_and(|metadata| metadata.is_dir())
+    /// Whether the layer has a place. Fails where that can't be told.
+    pub(crate) fn has(&self, id: &LayerId) -> Result<bool> {
+        let path = self.layer(id);
+        match std::fs::symlink_metadata(&path) {
+            Ok(metadata) => Ok(metadata.is_dir()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error).os("lstat", path),
+        }
     }
 
     pub(crate) fn tempdirs(&self) -> TempDirs {
@@ -64,5 +69,22 @@ impl Home {
         }
         names.sort_unstable();
         Ok(names)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_that_cannot_be_looked_at_is_not_taken_for_lost() {
+        let dir = tempfile::tempdir().expect("dir");
+        let id = LayerId::from_store(&"a".repeat(64)).expect("id");
+        let home = Home::new(dir.path().join("home"));
+        assert!(!home.has(&id).expect("missing"));
+        std::fs::create_dir_all(home.layer(&id)).expect("mkdir");
+        assert!(home.has(&id).expect("there"));
+        std::os::unix::fs::symlink("loop", dir.path().join("loop")).expect("symlink");
+        assert!(Home::new(dir.path().join("loop")).has(&id).is_err());
     }
 }

@@ -19,7 +19,7 @@ pub(crate) fn mount(home: &Home, id: &LayerId, options: &MountOptions) -> Result
             .remedy("make the layer with the owners that it shall have"));
     }
     let path = home.layer(id);
-    if home.has(id) {
+    if home.has(id)? {
         return Ok(path);
     }
     Err(Error::new(Kind::NotFound, "mount layer").at(path).detail("the layer has no place"))

@@ -1,6 +1,7 @@
 //! Images and containers through the library, with the copying driver: what the command can't show.
 
 mod additional;
+mod check;
 mod containers;
 mod images;
 mod intents;

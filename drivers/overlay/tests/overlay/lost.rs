@@ -44,6 +44,26 @@ fn an_empty_or_shortened_list_of_lower_layers_is_no_base_layer() {
 }
 
 #[test]
+fn what_cannot_be_read_is_not_taken_for_lost() {
+    with_store(Features::of_kernel(), "", |store| {
+        store.make(&["a"], "echo a >a");
+        let b = store.make(&["b", "a"], "echo b >b");
+        assert!(store.shared(|driver, held| driver.examine(held, &b)).unwrap().is_empty());
+        for name in ["link", "lower", "diff"] {
+            let (path, away) = (store.home.join("b").join(name), store.home.join("b/away"));
+            std::fs::rename(&path, &away).unwrap();
+            std::os::unix::fs::symlink(name, &path).unwrap();
+            let examined = store.shared(|driver, held| driver.examine(held, &b));
+            assert_eq!(kind(examined), Some(Kind::Io), "{name}");
+            std::fs::remove_file(&path).unwrap();
+            let flaws = store.shared(|driver, held| driver.examine(held, &b)).unwrap();
+            assert!(flaws.iter().any(|flaw| flaw.path == path), "{name}: {flaws:?}");
+            std::fs::rename(&away, &path).unwrap();
+        }
+    });
+}
+
+#[test]
 fn an_empty_short_name_is_as_good_as_none_and_is_made_again() {
     with_store(Features::of_kernel(), "", |store| {
         let a = store.make(&["a"], "echo a >a");

@@ -1,6 +1,7 @@
 //! Layers, quickly: parents, places, links, and the files beside the records.
 
 use std::collections::HashSet;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use super::finding::{Finding, FindingKind};
 use super::places::is_kept_beside;
 use super::{AT_ONCE, Check};
 use crate::driver::{Cure, Flaw, Home, LayerRef, SharedAccess};
-use crate::error::{Kind, Result};
+use crate::error::{Kind, OsContext, Result};
 use crate::ids::LayerId;
 use crate::locks::ThreadKey;
 use crate::store::big_data::file_name;
@@ -46,6 +47,7 @@ impl Check<'_> {
         let understood = sight.images.iter().all(|table| table.damaged().is_empty())
             && sight.containers.damaged().is_empty()
             && self.store.other_containers.snapshot()?.damaged().is_empty();
+        let understood = understood && !self.store.is_additional_uncertain();
         if !understood || is_kept_beside(self.store.images.files()) || self.store.are_containers_kept_beside() {
             // A record that can't be understood, or that `repair` took out, may be that of who uses a layer.
             return Ok(());
@@ -106,14 +108,21 @@ impl Store {
             Err(error) => found.push(finding(FindingKind::NotExamined).because(&error)),
         }
         let split = self.tar_split_path(id.as_str());
-        if !layer.diff_digest.is_empty() && is_missing_or_empty(&split) {
-            found.push(finding(FindingKind::TarSplitMissing).at(split));
+        if !layer.diff_digest.is_empty() {
+            match size_of(&split) {
+                Ok(None | Some(0)) => found.push(finding(FindingKind::TarSplitMissing).at(split)),
+                Ok(_) => {}
+                Err(error) => found.push(finding(FindingKind::NotExamined).because(&error)),
+            }
         }
         for name in &layer.big_data_names {
             let path = file_name(name).map(|file| self.data_dir(id.as_str()).join(file));
-            if !path.as_ref().is_ok_and(|path| is_file(path)) {
-                let missing = finding(FindingKind::LayerDataMissing).detail(format!("{name:?}"));
-                found.push(path.map_or_else(|_| missing.clone(), |path| missing.clone().at(path)));
+            let missing = finding(FindingKind::LayerDataMissing).detail(format!("{name:?}"));
+            match path.as_ref().map(|path| size_of(path)) {
+                Ok(Ok(Some(_))) => {}
+                Ok(Ok(None)) => found.push(path.map_or(missing.clone(), |path| missing.at(path))),
+                Ok(Err(error)) => found.push(finding(FindingKind::NotExamined).because(&error)),
+                Err(_) => found.push(missing),
             }
         }
         Ok(found)
@@ -142,12 +151,13 @@ fn place_of(
     layer.map_or_else(|| Ok(Vec::new()), |layer| driver.examine(layer)).map(Some)
 }
 
-fn is_missing_or_empty(path: &Path) -> bool {
-    path.symlink_metadata().map_or(true, |metadata| !metadata.is_file() || metadata.len() == 0)
-}
-
-fn is_file(path: &Path) -> bool {
-    path.symlink_metadata().is_ok_and(|metadata| metadata.is_file())
+/// The size of a regular file; none where there is no such file. Fails where that can't be told.
+pub(super) fn size_of(path: &Path) -> Result<Option<u64>> {
+    match path.symlink_metadata() {
+        Ok(metadata) => Ok(metadata.is_file().then_some(metadata.len())),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(error).os("lstat", path),
+    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::error::{OsContext, Result};
 use crate::fs::TempDirs;
 use crate::locks::ThreadKey;
 use crate::store::Store;
+use crate::store::additional::Additional;
 
 /// How the names go on of what `repair` takes out of a file of records.
 pub(in crate::store) const KEPT: &str = ".damaged-lamina";
@@ -142,7 +143,7 @@ impl Store {
         let understood =
             images.damaged().is_empty() && !self.images.files().any(empty) && !is_kept_beside(self.images.files());
         // The reference makes directories for images that only an additional store has.
-        let others: Result<Vec<_>> = self.additional.iter().map(|store| store.images()).collect();
+        let others: Result<Vec<_>> = self.additional.iter().map(Additional::images).collect();
         if let Some(others) = others.ok().filter(|others| understood && others.iter().all(|o| o.damaged().is_empty())) {
             let is_known = |name: &str| images.get(name).is_some() || others.iter().any(|o| o.get(name).is_some());
             let places = &self.places;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::finding::{Finding, FindingKind, Mend, Subject};
+use super::layers::size_of;
 use super::{AT_ONCE, Check, CheckOptions, CheckReport, Depth};
 use crate::error::{Kind, OsContext, Result};
 use crate::locks::ThreadKey;
@@ -101,7 +102,15 @@ impl Check<'_> {
         for name in item.data_names() {
             let finding = |kind| Finding::new(kind, subject, item.id()).in_store(number).detail(format!("{name:?}"));
             let path = home.as_ref().zip(file_name(name).ok()).map(|(home, file)| home.join(file));
-            let size = path.as_ref().and_then(|path| size_of(path));
+            let size = match path.as_ref().map(|path| size_of(path)).transpose() {
+                Ok(size) => size.flatten(),
+                Err(error) => {
+                    self.say(
+                        Finding::new(FindingKind::NotExamined, subject, item.id()).in_store(number).because(&error),
+                    );
+                    continue;
+                }
+            };
             let at = |finding: Finding| path.iter().fold(finding, Finding::at);
             match (size, recorded_size(item, name)) {
                 (None, _) => self.say(at(finding(kinds.0))),
@@ -140,7 +149,10 @@ impl Check<'_> {
             };
             if let Some(found) = wrong
                 && !(name.starts_with(MANIFEST) && is_signed(&path))
-                && size_of(&path).is_some_and(|size| recorded_size(item, name).is_none_or(|said| said == size))
+                && size_of(&path)
+                    .ok()
+                    .flatten()
+                    .is_some_and(|size| recorded_size(item, name).is_none_or(|said| said == size))
                 && self.still_says(item, name, digest)?
             {
                 let detail = format!("{name:?} has {found}, {digest} by its record");
@@ -290,13 +302,9 @@ fn recorded_size(item: &Item, name: &str) -> Option<u64> {
     size.and_then(|size| u64::try_from(*size).ok())
 }
 
-fn size_of(path: &Path) -> Option<u64> {
-    path.symlink_metadata().ok().filter(std::fs::Metadata::is_file).map(|metadata| metadata.len())
-}
-
 /// The digest of a file; none where there is no regular file.
 fn digest_of(path: &PathBuf) -> Result<Option<String>> {
-    if size_of(path).is_none() {
+    if size_of(path)?.is_none() {
         return Ok(None);
     }
     match File::options().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path) {

@@ -75,7 +75,7 @@ impl Store {
     ) -> Result<RepairReport> {
         let mut repair =
             Repair { store: self, containers, task, report: RepairReport::default(), doomed: BTreeSet::new() };
-        let only = if only.is_empty() { BTreeSet::new() } else { self.with_chains(only)? };
+        let only = if only.is_empty() { BTreeSet::new() } else { self.with_chains(only) };
         let wanted = |finding: &&Finding| only.is_empty() || only.contains(&finding.id);
         let findings: Vec<&Finding> = found.findings.iter().filter(wanted).collect();
         let of = |kinds: &[FindingKind]| -> Vec<&Finding> {
@@ -102,10 +102,10 @@ impl Store {
 
 impl Store {
     /// The layers, images and containers with these ids, and the layers that they stand on.
-    fn with_chains(&self, ids: &[String]) -> Result<BTreeSet<String>> {
+    fn with_chains(&self, ids: &[String]) -> BTreeSet<String> {
         let mut all: BTreeSet<String> = ids.iter().cloned().collect();
         // Where records can't be read, they are what is mended first.
-        let Ok(sight) = self.sight() else { return Ok(all) };
+        let Ok(sight) = self.sight() else { return all };
         let images = sight.images.iter().flat_map(|table| table.iter()).filter(|image| ids.contains(&image.id));
         let containers = sight.containers.iter().filter(|container| ids.contains(&container.id));
         let tops = images.flat_map(|image| image.top_layers());
@@ -117,7 +117,7 @@ impl Store {
                 next = sight.layer_by_id(id).map(|(_, layer)| layer.parent.as_str());
             }
         }
-        Ok(all)
+        all
     }
 }
 
