@@ -53,11 +53,15 @@ fn nothing_is_an_orphan_while_lost_records_are_kept_beside_the_others() {
     std::fs::create_dir_all(bench.graph("vfs-images").join(&image)).expect("mkdir");
     let beside = ["vfs-layers/layers.json", "vfs-images/images.json"];
     let beside = beside.map(|path| bench.graph(&format!("{path}.damaged-lamina-1")));
-    beside.iter().for_each(|path| std::fs::write(path, "[").expect("write"));
+    for path in &beside {
+        std::fs::write(path, "[").expect("write");
+    }
     assert_eq!(kinds(&mut bench), []);
     let report = bench.store.gc(&mut bench.key, &quiet()).expect("gc");
     assert_eq!((report.orphans, report.directories, report.uncertain), (0, 0, true));
-    beside.iter().for_each(|path| std::fs::remove_file(path).expect("unlink"));
+    for path in &beside {
+        std::fs::remove_file(path).expect("unlink");
+    }
     let report = bench.store.gc(&mut bench.key, &quiet()).expect("gc");
     assert_eq!((report.orphans, report.directories, report.uncertain), (1, 1, false));
 }

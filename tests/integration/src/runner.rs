@@ -220,7 +220,8 @@ fn die_with_parent() {
 /// Single-threaded: after the call that makes a process namespace the kernel refuses to start threads.
 fn enter(case: &Case, home: &Path) -> ExitCode {
     die_with_parent();
-    unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID).expect("enter new namespaces");
+    let processes = if case.sees_all_processes() { CloneFlags::empty() } else { CloneFlags::CLONE_NEWPID };
+    unshare(CloneFlags::CLONE_NEWNS | processes).expect("enter new namespaces");
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     mount(None::<&str>, "/", None::<&str>, private, None::<&str>).expect("make every mount private");
     let mnt = home.join("mnt");
@@ -256,8 +257,11 @@ fn enter(case: &Case, home: &Path) -> ExitCode {
 
 fn inside(case: &Case, home: &Path) -> ExitCode {
     die_with_parent();
-    let none = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    mount(Some("proc"), "/proc", Some("proc"), none, None::<&str>).expect("mount /proc of the new process namespace");
+    if !case.sees_all_processes() {
+        let none = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+        let mounted = mount(Some("proc"), "/proc", Some("proc"), none, None::<&str>);
+        mounted.expect("mount /proc of the new process namespace");
+    }
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     let scratch =
         if case.name.starts_with("zfs::") { Scratch::on_zfs(home) } else { Scratch::mount(home, case.filesystem()) };

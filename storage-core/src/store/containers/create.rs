@@ -190,15 +190,13 @@ impl Store {
             let mut edit = Edit::of(guard.table());
             edit.push(container.clone());
             let saved = self.save_edit(&mut guard, edit);
-            match guard.table().get(&container.id) {
-                Some(made) => Ok((Arc::clone(made), saved)),
-                None => {
-                    if staged.is_some() {
-                        rubbish.add(Box::new(side.trash(&home)?));
-                    }
-                    saved.and_then(|()| Err(guard.table().unknown(&container.id, "create container")))
-                }
+            if let Some(made) = guard.table().get(&container.id) {
+                return Ok((Arc::clone(made), saved));
             }
+            if staged.is_some() {
+                rubbish.add(Box::new(side.trash(&home)?));
+            }
+            saved.and_then(|()| Err(guard.table().unknown(&container.id, "create container")))
         })();
         match saved {
             Ok((made, saved)) => {
