@@ -104,7 +104,10 @@ pub(crate) fn crossed(scratch: &Scratch, driver: &'static str) -> Outcome {
         maker.unmount(&child);
         assert_eq!(user.counts(), []);
 
-        assert!(user.diff(&base) == content, "the diff of a layer that the other imported");
+        let diff = user.diff(&base);
+        let first = diff.iter().zip(&content).position(|(one, other)| one != other);
+        let lengths = (diff.len(), content.len());
+        assert!(diff == content, "the diff of a layer of {who}, by the other: {lengths:?} bytes, differs at {first:?}");
         assert_eq!(user.changes(&child), ["A /new"]);
         assert_eq!(maker.changes(&child), user.changes(&child));
         let mounted = tree::read(&user.mount(&base));
