@@ -347,7 +347,7 @@ fn vanished(path: &Path) -> Error {
 
 /// Renames, and fails where something stands at the target.
 ///
-/// A filesystem that has no such rename (zfs before 2.2) gets by with others: see [`move_no_replace`].
+/// A filesystem that has no such rename (zfs before 2.2) gets by with others: see `move_no_replace`.
 pub fn rename_no_replace(from: &Path, to: &Path) -> Result<()> {
     use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
     match renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE) {
