@@ -19,6 +19,7 @@ use integration::{Outcome, Scratch, archive, invariants, machine};
 pub(crate) const CASES: &[Case] = &[
     case("both_at_once::podman_buildah_and_lamina::overlay", 600, |s| together(s, "overlay")),
     case("both_at_once::podman_buildah_and_lamina::vfs", 600, |s| together(s, "vfs")),
+    case("both_at_once::podman_buildah_and_lamina::btrfs", 600, |s| together(s, "btrfs")),
 ];
 
 /// The image that every loop uses and nobody deletes.
@@ -250,7 +251,7 @@ fn load_and_delete(hand: &Hand<'_>, layouts: &[PathBuf]) -> Kept {
             return;
         }
         // Debian's version of the reference's command can't mount an image of vfs.
-        let mountable = store.driver != "vfs" || !store.is_peer();
+        let mountable = store.has_mounts() || !store.is_peer();
         if mountable && hand.shared(hand.lamina(), &["mount", "-r", &name]).is_some() {
             kept.used += 1;
             hand.shared(hand.lamina(), &["unmount", &name]);

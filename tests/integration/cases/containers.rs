@@ -12,10 +12,13 @@ use crate::images::{alike, alike_as_data, shown_alike, text};
 pub(crate) const CASES: &[Case] = &[
     case("containers::listed_and_inspected::overlay", 120, |s| inspected(s, "overlay")),
     case("containers::listed_and_inspected::vfs", 120, |s| inspected(s, "vfs")),
+    case("containers::listed_and_inspected::btrfs", 120, |s| inspected(s, "btrfs")),
     case("containers::mounted_with_podman::overlay", 120, |s| mounted(s, "overlay")),
     case("containers::mounted_with_podman::vfs", 120, |s| mounted(s, "vfs")),
+    case("containers::mounted_with_podman::btrfs", 120, |s| mounted(s, "btrfs")),
     case("containers::made_by_lamina_and_seen_by_the_reference::overlay", 120, |s| made(s, "overlay")),
     case("containers::made_by_lamina_and_seen_by_the_reference::vfs", 120, |s| made(s, "vfs")),
+    case("containers::made_by_lamina_and_seen_by_the_reference::btrfs", 120, |s| made(s, "btrfs")),
 ];
 
 fn inspected(scratch: &Scratch, driver: &'static str) -> Outcome {

@@ -12,12 +12,16 @@ use crate::images::{alike, text};
 pub(crate) const CASES: &[Case] = &[
     case("engines::what_is_used_is_not_deleted::overlay", 120, |s| refused(s, "overlay")),
     case("engines::what_is_used_is_not_deleted::vfs", 120, |s| refused(s, "vfs")),
+    case("engines::what_is_used_is_not_deleted::btrfs", 120, |s| refused(s, "btrfs")),
     case("engines::deleted_by_lamina::overlay", 120, |s| deleted(s, "overlay")),
     case("engines::deleted_by_lamina::vfs", 120, |s| deleted(s, "vfs")),
+    case("engines::deleted_by_lamina::btrfs", 120, |s| deleted(s, "btrfs")),
     case("engines::wiped_by_lamina::overlay", 120, |s| wiped(s, "overlay")),
     case("engines::wiped_by_lamina::vfs", 120, |s| wiped(s, "vfs")),
+    case("engines::wiped_by_lamina::btrfs", 120, |s| wiped(s, "btrfs")),
     case("engines::exists_says_what_is_there::overlay", 120, |s| exists(s, "overlay")),
     case("engines::exists_says_what_is_there::vfs", 120, |s| exists(s, "vfs")),
+    case("engines::exists_says_what_is_there::btrfs", 120, |s| exists(s, "btrfs")),
 ];
 
 fn filled(scratch: &Scratch, driver: &'static str) -> Result<(Engines, Population), integration::Skip> {

@@ -12,12 +12,16 @@ use serde_json::Value;
 pub(crate) const CASES: &[Case] = &[
     case("images::listed_as_recorded::overlay", 120, |s| listed(s, "overlay")),
     case("images::listed_as_recorded::vfs", 120, |s| listed(s, "vfs")),
+    case("images::listed_as_recorded::btrfs", 120, |s| listed(s, "btrfs")),
     case("images::inspected_as_the_reference_does::overlay", 120, |s| inspected(s, "overlay")),
     case("images::inspected_as_the_reference_does::vfs", 120, |s| inspected(s, "vfs")),
+    case("images::inspected_as_the_reference_does::btrfs", 120, |s| inspected(s, "btrfs")),
     case("images::mounted_and_diffed::overlay", 120, |s| mounted(s, "overlay")),
     case("images::mounted_and_diffed::vfs", 120, |s| mounted(s, "vfs")),
+    case("images::mounted_and_diffed::btrfs", 120, |s| mounted(s, "btrfs")),
     case("images::found_by_name_id_and_digest::overlay", 120, |s| found(s, "overlay")),
     case("images::found_by_name_id_and_digest::vfs", 120, |s| found(s, "vfs")),
+    case("images::found_by_name_id_and_digest::btrfs", 120, |s| found(s, "btrfs")),
 ];
 
 /// Runs a call by Lamina and by the reference, which must both succeed or both fail, and write the same bytes. (Lamina's

@@ -15,18 +15,25 @@ use crate::images::text;
 pub(crate) const CASES: &[Case] = &[
     case("loaded::recorded_as_skopeo_does::overlay", 180, |s| recorded(s, "overlay")),
     case("loaded::recorded_as_skopeo_does::vfs", 180, |s| recorded(s, "vfs")),
+    case("loaded::recorded_as_skopeo_does::btrfs", 180, |s| recorded(s, "btrfs")),
     case("loaded::debian_lives_in_podman::overlay", 300, |s| lives(s, "overlay", Form::Gzip)),
     case("loaded::debian_lives_in_podman::vfs", 300, |s| lives(s, "vfs", Form::Zstd)),
+    case("loaded::debian_lives_in_podman::btrfs", 300, |s| lives(s, "btrfs", Form::Zstd)),
     case("loaded::runs::overlay", 180, |s| runs(s, "overlay")),
     case("loaded::runs::vfs", 180, |s| runs(s, "vfs")),
+    case("loaded::runs::btrfs", 180, |s| runs(s, "btrfs")),
     case("loaded::layers_are_shared::overlay", 120, |s| shared(s, "overlay")),
     case("loaded::layers_are_shared::vfs", 120, |s| shared(s, "vfs")),
+    case("loaded::layers_are_shared::btrfs", 120, |s| shared(s, "btrfs")),
     case("loaded::comes_out_by_skopeo_as_it_went_in::overlay", 180, |s| round_trip(s, "overlay")),
     case("loaded::comes_out_by_skopeo_as_it_went_in::vfs", 180, |s| round_trip(s, "vfs")),
+    case("loaded::comes_out_by_skopeo_as_it_went_in::btrfs", 180, |s| round_trip(s, "btrfs")),
     case("loaded::saved_for_the_others::overlay", 180, |s| saved(s, "overlay")),
     case("loaded::saved_for_the_others::vfs", 180, |s| saved(s, "vfs")),
+    case("loaded::saved_for_the_others::btrfs", 180, |s| saved(s, "btrfs")),
     case("loaded::what_podman_saved::overlay", 180, |s| saved_by_podman(s, "overlay")),
     case("loaded::what_podman_saved::vfs", 180, |s| saved_by_podman(s, "vfs")),
+    case("loaded::what_podman_saved::btrfs", 180, |s| saved_by_podman(s, "btrfs")),
 ];
 
 /// The parts of an image's record and its layers' that follow from the image alone.

@@ -15,10 +15,13 @@ use crate::images::text;
 pub(crate) const CASES: &[Case] = &[
     case("records::of_lamina_written_again_by_the_reference::overlay", 120, |s| by_the_reference(s, "overlay")),
     case("records::of_lamina_written_again_by_the_reference::vfs", 120, |s| by_the_reference(s, "vfs")),
+    case("records::of_lamina_written_again_by_the_reference::btrfs", 120, |s| by_the_reference(s, "btrfs")),
     case("records::of_others_written_again_by_lamina::overlay", 120, |s| by_lamina(s, "overlay")),
     case("records::of_others_written_again_by_lamina::vfs", 120, |s| by_lamina(s, "vfs")),
+    case("records::of_others_written_again_by_lamina::btrfs", 120, |s| by_lamina(s, "btrfs")),
     case("records::unknown_fields_stay::overlay", 120, |s| unknown_fields(s, "overlay")),
     case("records::unknown_fields_stay::vfs", 120, |s| unknown_fields(s, "vfs")),
+    case("records::unknown_fields_stay::btrfs", 120, |s| unknown_fields(s, "btrfs")),
 ];
 
 const KINDS: [&str; 3] = ["layers", "images", "containers"];

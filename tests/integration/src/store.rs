@@ -155,8 +155,8 @@ impl Store {
     /// Mounts an image and gives its path.
     #[track_caller]
     pub fn mount_image(&self, name: &str) -> PathBuf {
-        if self.is_peer() && self.driver == "vfs" {
-            // Debian's version of the reference's command hands vfs an option that vfs refuses.
+        if self.is_peer() && !self.has_mounts() {
+            // Debian's version of the reference's command hands vfs and btrfs an option that they refuse.
             let layer = self.list(&["image", "-j", name])[0]["layer"].as_str().expect("a top layer").to_owned();
             return self.mount(&layer);
         }
