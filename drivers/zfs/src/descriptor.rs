@@ -6,9 +6,10 @@ use storage_core::error::Result;
 use crate::Zfs;
 use crate::survey::survey;
 
-/// The driver's entry in the registry.
+/// The driver's entry in the registry. It isn't chosen unless it is named or on the root already: see `docs/on-disk.md` for
+/// what is open.
 pub const DESCRIPTOR: Descriptor =
-    Descriptor { name: "zfs", version: env!("CARGO_PKG_VERSION"), priority: 50, automatic: true, survey, open };
+    Descriptor { name: "zfs", version: env!("CARGO_PKG_VERSION"), priority: 50, automatic: false, survey, open };
 
 inventory::submit! { DESCRIPTOR }
 
