@@ -28,7 +28,10 @@ macro_rules! damage_cases {
             case("repair::a_lost_lower_file_costs_the_layer::overlay", 60, |s| one(s, "overlay", &LOWER)),
             case("repair::a_stale_link_is_collected::overlay", 60, |s| one(s, "overlay", &STALE_LINK)),
             case("repair::a_leaked_mount_is_collected::overlay", 60, |s| one(s, "overlay", &LEAKED_MOUNT)),
-            case("repair::a_count_without_a_mount_is_corrected::overlay", 60, |s| one(s, "overlay", &LOST_MOUNT)),
+            case("repair::a_count_without_a_mount_is_corrected::overlay", 60, |s| {
+                machine::all_processes()?;
+                one(s, "overlay", &LOST_MOUNT)
+            }),
             case("repair::a_leaked_mount_in_use_stays::overlay", 60, |s| leaked_and_used(s, "overlay")),
             case("repair::images_and_containers_of_podman::overlay", 180, |s| podman(s, "overlay")),
             case("repair::images_and_containers_of_podman::vfs", 180, |s| podman(s, "vfs")),
