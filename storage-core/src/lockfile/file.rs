@@ -11,6 +11,7 @@ use super::holder::{self, Holder};
 use super::{LastWrite, LockWait, Mode, Wait};
 use crate::error::{Error, Kind, OsContext, Result};
 use crate::fs::FileId;
+use crate::record::{self, Held, Patience};
 use crate::sys::ofd;
 
 /// Whether a lock file may be written, and so held exclusively.
@@ -40,6 +41,8 @@ pub struct LockFile {
 #[must_use = "dropping a hold releases the lock at once"]
 pub struct Hold {
     file: File,
+    /// Behind the descriptor, so that it is dropped after it.
+    _noted: Held,
     path: PathBuf,
     mode: Mode,
 }
@@ -72,10 +75,11 @@ impl LockFile {
         let turn = self.take_turn(mode, wait, deadline)?;
         for _ in 0..REOPENS {
             let file = self.open(mode)?;
+            let noted = Held::wanted(&file, &self.path, mode, Patience::Waits);
             self.lock(&file, mode, wait, started, deadline)?;
             if self.is_current(&file)? {
                 drop(turn);
-                return Ok(Hold { file, path: self.path.clone(), mode });
+                return Ok(Hold { file, _noted: noted.taken(), path: self.path.clone(), mode });
             }
         }
         Err(Error::new(Kind::Locked, "lock").at(&self.path).detail("the file is being replaced all the time"))
@@ -85,11 +89,12 @@ impl LockFile {
     pub fn try_acquire(&self, mode: Mode) -> Result<Option<Hold>> {
         for _ in 0..REOPENS {
             let file = self.open(mode)?;
+            let noted = Held::wanted(&file, &self.path, mode, Patience::Tries);
             if !ofd::try_lock(&file, mode).os("fcntl(F_OFD_SETLK)", &self.path)? {
                 return Ok(None);
             }
             if self.is_current(&file)? {
-                return Ok(Some(Hold { file, path: self.path.clone(), mode }));
+                return Ok(Some(Hold { file, _noted: noted.taken(), path: self.path.clone(), mode }));
             }
         }
         Ok(None)
@@ -215,6 +220,7 @@ impl Hold {
         }
         let record = LastWrite::fresh()?;
         record.write(&self.file, &self.path)?;
+        record::wrote(&self.path);
         Ok(record)
     }
 }
