@@ -10,6 +10,7 @@ mod homes;
 mod layer;
 mod naive;
 mod pinned;
+mod recorded;
 mod registry;
 mod request;
 mod scratch;
