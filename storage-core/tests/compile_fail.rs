@@ -48,7 +48,9 @@ fn the_programs_about_the_order_are_there() {
         illegal(&levels).map(|(name, text)| (place("compile_fail").join(name), text)).collect();
     wanted.insert(place("compile_pass").join("r5_levels_in_order.rs"), legal(&levels));
     if std::env::var_os("TRYBUILD").is_some_and(|value| value == "overwrite") {
-        wanted.iter().for_each(|(path, text)| fs::write(path, text).expect("write a program"));
+        for (path, text) in &wanted {
+            fs::write(path, text).expect("write a program");
+        }
     }
     for (path, text) in &wanted {
         let said = fs::read_to_string(path).unwrap_or_default();
@@ -122,7 +124,7 @@ fn legal(levels: &[&str]) -> String {
             let _ = write!(
                 text,
                 "\nfn {name}(held: &Level<{held}>, wanted: &Level<{wanted}>, key: &mut ThreadKey) {{\n    \
-                     let (_held, mut key) = held.read(key, &Wait::forever()).unwrap();\n    \
+                     let (_held, mut key) = held.read(key, &Wait::forever()).expect(\"a lock\");\n    \
                      drop(wanted.read(&mut key, &Wait::forever()));\n    \
                      drop(wanted.write(&mut key, &Wait::forever()));\n\
                  }}\n",
@@ -139,9 +141,11 @@ fn legal(levels: &[&str]) -> String {
         );
         names.push(name);
     }
-    text + "\npub(crate) fn every_pair() {\n"
-        + &names.iter().map(|name| format!("    let _ = {name};\n")).collect::<String>()
-        + "}\n"
+    text += "\npub(crate) fn every_pair() {\n";
+    for name in names {
+        let _ = writeln!(text, "    let _ = {name};");
+    }
+    text + "}\n"
 }
 
 fn sorted<'a>(levels: &[&'a str]) -> Vec<&'a str> {

@@ -11,7 +11,7 @@ fn graph_alone(wanted: &Level<Graph>, key: &mut ThreadKey) {
 }
 
 fn user_namespaces_after_graph(held: &Level<Graph>, wanted: &Level<UserNamespaces>, key: &mut ThreadKey) {
-    let (_held, mut key) = held.read(key, &Wait::forever()).unwrap();
+    let (_held, mut key) = held.read(key, &Wait::forever()).expect("a lock");
     drop(wanted.read(&mut key, &Wait::forever()));
     drop(wanted.write(&mut key, &Wait::forever()));
 }
@@ -22,13 +22,13 @@ fn user_namespaces_alone(wanted: &Level<UserNamespaces>, key: &mut ThreadKey) {
 }
 
 fn layers_after_graph(held: &Level<Graph>, wanted: &Level<Layers>, key: &mut ThreadKey) {
-    let (_held, mut key) = held.read(key, &Wait::forever()).unwrap();
+    let (_held, mut key) = held.read(key, &Wait::forever()).expect("a lock");
     drop(wanted.read(&mut key, &Wait::forever()));
     drop(wanted.write(&mut key, &Wait::forever()));
 }
 
 fn layers_after_user_namespaces(held: &Level<UserNamespaces>, wanted: &Level<Layers>, key: &mut ThreadKey) {
-    let (_held, mut key) = held.read(key, &Wait::forever()).unwrap();
+    let (_held, mut key) = held.read(key, &Wait::forever()).expect("a lock");
     drop(wanted.read(&mut key, &Wait::forever()));
     drop(wanted.write(&mut key, &Wait::forever()));
 }
@@ -39,19 +39,19 @@ fn layers_alone(wanted: &Level<Layers>, key: &mut ThreadKey) {
 }
 
 fn mounts_after_graph(held: &Level<Graph>, wanted: &Level<Mounts>, key: &mut ThreadKey) {
-    let (_held, mut key) = held.read(key, &Wait::forever()).unwrap();
+    let (_held, mut key) = held.read(key, &Wait::forever()).expect("a lock");
     drop(wanted.read(&mut key, &Wait::forever()));
     drop(wanted.write(&mut key, &Wait::forever()));
 }
 
 fn mounts_after_user_namespaces(held: &Level<UserNamespaces>, wanted: &Level<Mounts>, key: &mut ThreadKey) {
-    let (_held, mut key) = held.read(key, &Wait::forever()).unwrap();
+    let (_held, mut key) = held.read(key, &Wait::forever()).expect("a lock");
     drop(wanted.read(&mut key, &Wait::forever()));
     drop(wanted.write(&mut key, &Wait::forever()));
 }
 
 fn mounts_after_layers(held: &Level<Layers>, wanted: &Level<Mounts>, key: &mut ThreadKey) {
-    let (_held, mut key) = held.read(key, &Wait::forever()).unwrap();
+    let (_held, mut key) = held.read(key, &Wait::forever()).expect("a lock");
     drop(wanted.read(&mut key, &Wait::forever()));
     drop(wanted.write(&mut key, &Wait::forever()));
 }
@@ -62,25 +62,25 @@ fn mounts_alone(wanted: &Level<Mounts>, key: &mut ThreadKey) {
 }
 
 fn images_after_graph(held: &Level<Graph>, wanted: &Level<Images>, key: &mut ThreadKey) {
-    let (_held, mut key) = held.read(key, &Wait::forever()).unwrap();
+    let (_held, mut key) = held.read(key, &Wait::forever()).expect("a lock");
     drop(wanted.read(&mut key, &Wait::forever()));
     drop(wanted.write(&mut key, &Wait::forever()));
 }
 
 fn images_after_user_namespaces(held: &Level<UserNamespaces>, wanted: &Level<Images>, key: &mut ThreadKey) {
-    let (_held, mut key) = held.read(key, &Wait::forever()).unwrap();
+    let (_held, mut key) = held.read(key, &Wait::forever()).expect("a lock");
     drop(wanted.read(&mut key, &Wait::forever()));
     drop(wanted.write(&mut key, &Wait::forever()));
 }
 
 fn images_after_layers(held: &Level<Layers>, wanted: &Level<Images>, key: &mut ThreadKey) {
-    let (_held, mut key) = held.read(key, &Wait::forever()).unwrap();
+    let (_held, mut key) = held.read(key, &Wait::forever()).expect("a lock");
     drop(wanted.read(&mut key, &Wait::forever()));
     drop(wanted.write(&mut key, &Wait::forever()));
 }
 
 fn images_after_mounts(held: &Level<Mounts>, wanted: &Level<Images>, key: &mut ThreadKey) {
-    let (_held, mut key) = held.read(key, &Wait::forever()).unwrap();
+    let (_held, mut key) = held.read(key, &Wait::forever()).expect("a lock");
     drop(wanted.read(&mut key, &Wait::forever()));
     drop(wanted.write(&mut key, &Wait::forever()));
 }
@@ -91,31 +91,31 @@ fn images_alone(wanted: &Level<Images>, key: &mut ThreadKey) {
 }
 
 fn containers_after_graph(held: &Level<Graph>, wanted: &Level<Containers>, key: &mut ThreadKey) {
-    let (_held, mut key) = held.read(key, &Wait::forever()).unwrap();
+    let (_held, mut key) = held.read(key, &Wait::forever()).expect("a lock");
     drop(wanted.read(&mut key, &Wait::forever()));
     drop(wanted.write(&mut key, &Wait::forever()));
 }
 
 fn containers_after_user_namespaces(held: &Level<UserNamespaces>, wanted: &Level<Containers>, key: &mut ThreadKey) {
-    let (_held, mut key) = held.read(key, &Wait::forever()).unwrap();
+    let (_held, mut key) = held.read(key, &Wait::forever()).expect("a lock");
     drop(wanted.read(&mut key, &Wait::forever()));
     drop(wanted.write(&mut key, &Wait::forever()));
 }
 
 fn containers_after_layers(held: &Level<Layers>, wanted: &Level<Containers>, key: &mut ThreadKey) {
-    let (_held, mut key) = held.read(key, &Wait::forever()).unwrap();
+    let (_held, mut key) = held.read(key, &Wait::forever()).expect("a lock");
     drop(wanted.read(&mut key, &Wait::forever()));
     drop(wanted.write(&mut key, &Wait::forever()));
 }
 
 fn containers_after_mounts(held: &Level<Mounts>, wanted: &Level<Containers>, key: &mut ThreadKey) {
-    let (_held, mut key) = held.read(key, &Wait::forever()).unwrap();
+    let (_held, mut key) = held.read(key, &Wait::forever()).expect("a lock");
     drop(wanted.read(&mut key, &Wait::forever()));
     drop(wanted.write(&mut key, &Wait::forever()));
 }
 
 fn containers_after_images(held: &Level<Images>, wanted: &Level<Containers>, key: &mut ThreadKey) {
-    let (_held, mut key) = held.read(key, &Wait::forever()).unwrap();
+    let (_held, mut key) = held.read(key, &Wait::forever()).expect("a lock");
     drop(wanted.read(&mut key, &Wait::forever()));
     drop(wanted.write(&mut key, &Wait::forever()));
 }
