@@ -8,6 +8,7 @@ use super::{Capabilities, Driver, Request, Roots};
 use crate::error::{Error, Kind, Result};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 /// What a driver tells about itself before it is opened.
 #[derive(Clone, Copy)]
@@ -20,10 +21,21 @@ pub struct Descriptor {
     pub priority: i32,
     /// Whether it is chosen without being named. The copying driver is not: it works everywhere, at a price.
     pub automatic: bool,
+    /// Where it comes from.
+    pub origin: Origin,
     /// Looks whether the driver can work there; changes nothing that stays.
-    pub survey: fn(&Request) -> Survey,
+    pub survey: &'static (dyn Fn(&Request) -> Survey + Sync),
     /// Opens the driver, making its home when it is missing.
-    pub open: fn(&Request) -> Result<Box<dyn Driver>>,
+    pub open: &'static (dyn Fn(&Request) -> Result<Box<dyn Driver>> + Sync),
+}
+
+/// Where a driver comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It is linked into the program.
+    Linked,
+    /// It was loaded from this shared object ([`super::plugin`]).
+    Loaded(&'static Path),
 }
 
 inventory::collect!(Descriptor);
