@@ -7,8 +7,15 @@ use crate::Btrfs;
 use crate::survey::survey;
 
 /// The driver's entry in the registry.
-pub const DESCRIPTOR: Descriptor =
-    Descriptor { name: "btrfs", version: env!("CARGO_PKG_VERSION"), priority: 80, automatic: true, origin: Origin::Linked, survey: &survey, open: &open };
+pub const DESCRIPTOR: Descriptor = Descriptor {
+    name: "btrfs",
+    version: env!("CARGO_PKG_VERSION"),
+    priority: 80,
+    automatic: true,
+    origin: Origin::Linked,
+    survey: &survey,
+    open: &open,
+};
 
 inventory::submit! { DESCRIPTOR }
 

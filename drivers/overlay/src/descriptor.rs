@@ -7,8 +7,15 @@ use crate::Overlay;
 use crate::survey::survey;
 
 /// The driver's entry in the registry.
-pub const DESCRIPTOR: Descriptor =
-    Descriptor { name: "overlay", version: env!("CARGO_PKG_VERSION"), priority: 100, automatic: true, origin: Origin::Linked, survey: &survey, open: &open };
+pub const DESCRIPTOR: Descriptor = Descriptor {
+    name: "overlay",
+    version: env!("CARGO_PKG_VERSION"),
+    priority: 100,
+    automatic: true,
+    origin: Origin::Linked,
+    survey: &survey,
+    open: &open,
+};
 
 inventory::submit! { DESCRIPTOR }
 

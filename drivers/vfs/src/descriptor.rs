@@ -7,8 +7,15 @@ use crate::Vfs;
 use crate::survey::survey;
 
 /// The driver's entry in the registry.
-pub const DESCRIPTOR: Descriptor =
-    Descriptor { name: "vfs", version: env!("CARGO_PKG_VERSION"), priority: 0, automatic: false, origin: Origin::Linked, survey: &survey, open: &open };
+pub const DESCRIPTOR: Descriptor = Descriptor {
+    name: "vfs",
+    version: env!("CARGO_PKG_VERSION"),
+    priority: 0,
+    automatic: false,
+    origin: Origin::Linked,
+    survey: &survey,
+    open: &open,
+};
 
 inventory::submit! { DESCRIPTOR }
 

@@ -8,8 +8,15 @@ use crate::survey::survey;
 
 /// The driver's entry in the registry. It isn't chosen unless it is named or on the root already: see `docs/on-disk.md` for
 /// what is open.
-pub const DESCRIPTOR: Descriptor =
-    Descriptor { name: "zfs", version: env!("CARGO_PKG_VERSION"), priority: 50, automatic: false, origin: Origin::Linked, survey: &survey, open: &open };
+pub const DESCRIPTOR: Descriptor = Descriptor {
+    name: "zfs",
+    version: env!("CARGO_PKG_VERSION"),
+    priority: 50,
+    automatic: false,
+    origin: Origin::Linked,
+    survey: &survey,
+    open: &open,
+};
 
 inventory::submit! { DESCRIPTOR }
 

@@ -12,6 +12,7 @@ mod naive;
 mod pinned;
 pub mod plugin;
 mod registry;
+mod report;
 mod request;
 mod scratch;
 mod staged;

@@ -1,9 +1,11 @@
 //! Which drivers there are, which of them work on a root, and why one is chosen.
 //!
 //! A driver has one [`Descriptor`]. It reaches the registry through `inventory` when the driver is linked in
-//! (`inventory::submit! { DESCRIPTOR }`), or by a direct call of [`Registry::add`]. Mind that a driver crate which nobody
+//! (`inventory::submit! { DESCRIPTOR }`), by a direct call of [`Registry::add`], or from a shared object
+//! ([`super::plugin::Plugins`]); behind all three doors it is one like any other. Mind that a driver crate which nobody
 //! names is not linked at all: `use storage_driver_overlay as _;` keeps it.
 
+use super::plugin::Refused;
 use super::{Capabilities, Driver, Request, Roots};
 use crate::error::{Error, Kind, Result};
 use std::collections::BTreeMap;
@@ -83,6 +85,7 @@ pub struct Choice {
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     drivers: BTreeMap<&'static str, Descriptor>,
+    refused: Vec<Refused>,
 }
 
 impl Registry {
@@ -107,6 +110,16 @@ impl Registry {
         }
     }
 
+    /// Notes a plugin that was not taken.
+    pub fn refuse(&mut self, refused: Refused) {
+        self.refused.push(refused);
+    }
+
+    /// The plugins that were not taken, with the reasons.
+    pub fn refused(&self) -> &[Refused] {
+        &self.refused
+    }
+
     /// The names, sorted.
     pub fn names(&self) -> Vec<&'static str> {
         self.drivers.keys().copied().collect()
@@ -116,8 +129,9 @@ impl Registry {
     pub fn get(&self, name: &str) -> Result<Descriptor> {
         let name = if name == "overlay2" { "overlay" } else { name };
         self.drivers.get(name).copied().ok_or_else(|| {
+            let refused: String = self.refused.iter().map(|each| format!("; refused: {}", each.reason)).collect();
             Error::new(Kind::DriverUnknown, "find driver")
-                .detail(format!("no driver is called {name:?}"))
+                .detail(format!("no driver is called {name:?}{refused}"))
                 .remedy(format!("choose one of {}", self.names().join(", ")))
         })
     }

@@ -91,7 +91,8 @@ fn compile(text: &str) -> (bool, String) {
     let dir = tempfile::tempdir().expect("dir");
     let file = dir.path().join("check.c");
     std::fs::write(&file, text).expect("write");
-    let out = Command::new("cc").args(["-std=gnu11", "-Wall", "-Werror", "-fsyntax-only", "-I", INCLUDE]).arg(&file).output();
+    let out =
+        Command::new("cc").args(["-std=gnu11", "-Wall", "-Werror", "-fsyntax-only", "-I", INCLUDE]).arg(&file).output();
     let out = out.expect("a C compiler, which the toolchain links with as well");
     (out.status.success(), String::from_utf8_lossy(&out.stderr).into_owned())
 }
@@ -110,7 +111,8 @@ fn the_header_and_the_rust_side_have_the_same_types_and_places() {
 #[test]
 fn the_header_is_cplusplus_too() {
     let header = Path::new(INCLUDE).join("lamina_driver.h");
-    let out = Command::new("cc").args(["-x", "c++", "-Wall", "-Werror", "-fsyntax-only"]).arg(header).output().expect("cc");
+    let out =
+        Command::new("cc").args(["-x", "c++", "-Wall", "-Werror", "-fsyntax-only"]).arg(header).output().expect("cc");
     let said = String::from_utf8_lossy(&out.stderr);
     // A machine may have a C compiler alone.
     assert!(out.status.success() || said.contains("cc1plus"), "{said}");
@@ -131,6 +133,10 @@ fn numbers_of_kinds_and_capabilities_are_those_of_the_header() {
         let kind = Kind::of_code(number.parse().expect("number")).expect("a kind");
         assert_eq!(kind.name(), name);
     }
-    let expected: Vec<_> = Capability::ALL.iter().enumerate().map(|(bit, each)| (each.name().to_owned(), format!("0x{:x}", 1_u64 << bit))).collect();
+    let expected: Vec<_> = Capability::ALL
+        .iter()
+        .enumerate()
+        .map(|(bit, each)| (each.name().to_owned(), format!("0x{:x}", 1_u64 << bit)))
+        .collect();
     assert_eq!(defined("LAMINA_CAN_"), expected);
 }

@@ -7,9 +7,7 @@ use std::ffi::c_void;
 use std::time::{Duration, Instant};
 
 use super::super::codes::Coded;
-use super::super::table::{
-    Call, EachDescriptor, EachFlaw, EachPair, EachText, Layer, Place, RawDriver, RawMount, Str,
-};
+use super::super::table::{Call, EachDescriptor, EachFlaw, EachPair, EachText, Layer, Place, RawDriver, RawMount, Str};
 use super::guard::{answer, exclusive, mounting, shared, silent, went_on, wrong};
 use super::values;
 use crate::driver::{Driver, Extent};

@@ -33,24 +33,20 @@ pub(super) struct LoadedDriver {
     whiteouts: Whiteouts,
 }
 
-type AboutPlace = unsafe extern "C" fn(
-    *mut RawDriver,
-    *const Call,
-    *const super::super::table::Place,
-    EachText,
-    *mut c_void,
-) -> i32;
+type AboutPlace =
+    unsafe extern "C" fn(*mut RawDriver, *const Call, *const super::super::table::Place, EachText, *mut c_void) -> i32;
 
 impl LoadedDriver {
     /// Asks once for what never changes while the driver is open.
     pub(super) fn new(opened: Opened, home: PathBuf) -> Result<Self> {
         let plugin = opened.plugin;
-        let number = |operation, function: Option<unsafe extern "C" fn(*mut RawDriver, *const Call, *mut i32) -> i32>| {
-            let (Some(function), mut answer) = (function, -1) else { return Ok(0) };
-            // SAFETY: the driver is open, and the rest lives as long as the call.
-            answers::nothing(plugin, operation, None, |call| unsafe { function(opened.raw(), call, &mut answer) })?;
-            Ok(answer)
-        };
+        let number =
+            |operation, function: Option<unsafe extern "C" fn(*mut RawDriver, *const Call, *mut i32) -> i32>| {
+                let (Some(function), mut answer) = (function, -1) else { return Ok(0) };
+                // SAFETY: the driver is open, and the rest lives as long as the call.
+                answers::nothing(plugin, operation, None, |call| unsafe { function(opened.raw(), call, &mut answer) })?;
+                Ok(answer)
+            };
         let kernel_mounts = number("has_kernel_mounts", plugin.table.has_kernel_mounts)?;
         let late_parents = number("parents_may_come_late", plugin.table.parents_may_come_late)?;
         let whiteouts = number("whiteouts", plugin.table.whiteouts)?;
@@ -74,7 +70,13 @@ impl LoadedDriver {
     }
 
     /// What the plugin answers to a question about a place that is answered once or not at all.
-    fn maybe_text(&self, operation: &'static str, ask: Option<AboutPlace>, id: &LayerId, home: Home) -> Result<Option<String>> {
+    fn maybe_text(
+        &self,
+        operation: &'static str,
+        ask: Option<AboutPlace>,
+        id: &LayerId,
+        home: Home,
+    ) -> Result<Option<String>> {
         let Some(ask) = ask else { return Ok(None) };
         let mut texts = answers::texts(self.plugin(), operation, |call, each, context| {
             // SAFETY: the driver is open, and the rest lives as long as the call.

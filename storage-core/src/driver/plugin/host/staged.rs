@@ -35,8 +35,7 @@ impl LoadedStaged {
         let raw = answers::handle(opened.plugin, "begin", raw)?;
         let opened = Arc::clone(opened);
         // From here on it is discarded when something fails.
-        let mut staged =
-            LoadedStaged { opened, raw, maps, whiteouts: Whiteouts::Apply, refusals: Refusals::default() };
+        let mut staged = LoadedStaged { opened, raw, maps, whiteouts: Whiteouts::Apply, refusals: Refusals::default() };
         let table = &staged.opened.plugin.table;
         staged.whiteouts = staged.word("staged_whiteouts", table.staged_whiteouts, Whiteouts::Apply)?;
         staged.refusals = staged.word("staged_refusals", table.staged_refusals, Refusals::Fail)?;

@@ -32,12 +32,21 @@ pub struct Plugins {
 }
 
 /// A plugin, or a directory of plugins, that was not taken.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     /// The file or the directory.
     pub path: PathBuf,
-    /// Why.
-    pub error: Error,
+    /// The condition.
+    pub kind: Kind,
+    /// Why: the text of the error.
+    pub reason: String,
+}
+
+impl Refused {
+    /// The refusal of what stands at `path` with `error`.
+    pub fn new(path: PathBuf, error: &Error) -> Self {
+        Refused { path, kind: error.kind(), reason: error.to_string() }
+    }
 }
 
 impl Plugins {
@@ -63,25 +72,23 @@ impl Plugins {
         self
     }
 
-    /// Loads what stands in the directories and adds it to `registry`. Returns what was refused, with the reasons.
+    /// Loads what stands in the directories and adds it to `registry`, where what was refused is noted with its reason
+    /// ([`Registry::refused`]).
     ///
     /// * The [default directory](DEFAULT_DIRECTORY) may be missing; another that is missing counts as refused.
-    pub fn load_into(&self, registry: &mut Registry) -> Vec<Refused> {
-        let mut refused = Vec::new();
-        for directory in &self.directories {
+    pub fn load_into(&self, registry: &mut Registry) {
+        for directory in self.directories.iter().filter(|directory| !is_default_and_missing(directory)) {
             match walk::plugins_in(directory) {
                 Ok(files) => {
                     for path in files {
                         if let Err(error) = self.add(registry, &path) {
-                            refused.push(Refused { path, error });
+                            registry.refuse(Refused::new(path, &error));
                         }
                     }
                 }
-                Err(error) if error.kind() == Kind::NotFound && directory == Path::new(DEFAULT_DIRECTORY) => {}
-                Err(error) => refused.push(Refused { path: directory.clone(), error }),
+                Err(error) => registry.refuse(Refused::new(directory.clone(), &error)),
             }
         }
-        refused
     }
 
     /// Loads the plugin `file` and adds its driver to `registry`.
@@ -105,7 +112,17 @@ impl Plugins {
     }
 }
 
+fn is_default_and_missing(directory: &Path) -> bool {
+    directory == Path::new(DEFAULT_DIRECTORY) && std::fs::symlink_metadata(directory).is_err()
+}
+
 /// The directories that a value of [`PATH_VARIABLE`] names.
 pub fn variable_directories(value: &OsStr) -> Vec<PathBuf> {
-    value.as_bytes().split(|&byte| byte == b':').filter(|part| !part.is_empty()).map(OsStr::from_bytes).map(PathBuf::from).collect()
+    value
+        .as_bytes()
+        .split(|&byte| byte == b':')
+        .filter(|part| !part.is_empty())
+        .map(OsStr::from_bytes)
+        .map(PathBuf::from)
+        .collect()
 }

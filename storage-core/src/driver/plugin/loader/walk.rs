@@ -152,8 +152,14 @@ fn trusted_owner(stat: &Stat, path: &Path, what: &str) -> Result<()> {
     if stat.st_uid == 0 || stat.st_uid == rustix::process::geteuid().as_raw() {
         return Ok(());
     }
-    let detail = format!("{what} belongs to user {}, who is neither root nor the user of this process", stat.st_uid);
-    Err(refused(path, Kind::Permission, &detail, "install plugins as root, or as the user who uses them"))
+    let overflow = std::fs::read_to_string("/proc/sys/kernel/overflowuid").unwrap_or_default();
+    let (owner, remedy) = if overflow.trim() == stat.st_uid.to_string() {
+        ("a user who is not mapped in this user namespace".to_owned(), "use plugins as root")
+    } else {
+        (format!("user {}", stat.st_uid), "install plugins as root, or as the user who uses them")
+    };
+    let detail = format!("{what} belongs to {owner}, who is neither root nor the user of this process");
+    Err(refused(path, Kind::Permission, &detail, remedy))
 }
 
 fn others_may_write(mode: RawMode) -> bool {
