@@ -2,6 +2,7 @@
 
 mod additional;
 mod changes;
+mod costs;
 mod create;
 mod diff;
 mod files;
@@ -37,6 +38,7 @@ pub(super) const ALL: &[&[Case]] = &[
     remove::CASES,
     maps::CASES,
     quota::CASES,
+    costs::CASES,
     additional::CASES,
     threads::CASES,
     processes::CASES,

@@ -305,8 +305,13 @@ fn volatile(bench: &Bench) -> Checked {
     let mut store = bench.store()?;
     let a = store.make(&["a"], |_| Ok(()))?;
     let options = MountOptions { volatile: true, ..MountOptions::default() };
+    let declared = has(&store, Capability::Volatile);
     for number in 0..3 {
         while_mounted(&mut store, &a, &options, |_, place| {
+            let mounts = storage_core::mount::mounts_here()?;
+            let own = mounts.iter().find(|mount| mount.mount_point == place);
+            let told = own.is_some_and(|mount| mount.super_options.contains("volatile"));
+            same("whether the kernel was told", told, declared)?;
             same("what is there", Tree::at(place).names(".")?.len(), number)?;
             Tree::at(place).write(&format!("f{number}"), "text")
         })?;
