@@ -76,7 +76,9 @@ fn opposite(scratch: &Scratch, driver: &'static str) -> Outcome {
         within(store, &["changes", &layers[0]], LONG);
     }
     drop(held);
-    own.iter().for_each(|store| invariants::assert_clean(store, "after all is done"));
+    for store in &own {
+        invariants::assert_clean(store, "after all is done");
+    }
     Ok(())
 }
 
@@ -117,7 +119,9 @@ fn endless(scratch: &Scratch, driver: &'static str) -> Outcome {
             within(&store, &["create-layer", "-n", &format!("by a process {number}")], LONG);
         }
         over.store(true, Ordering::Relaxed);
-        readers.into_iter().for_each(|reader| reader.join().expect("a reader"));
+        for reader in readers {
+            reader.join().expect("a reader");
+        }
     });
     println!("{driver}: 45 writes beside {} reads", reads.into_inner());
     invariants::assert_clean(&store, "after all is done");

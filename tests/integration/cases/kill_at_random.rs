@@ -83,15 +83,15 @@ impl Bench {
         let number = 1 + self.random.below(3);
         let running: Vec<Running> =
             (0..number).map(|number| self.start(&scratch.join(format!("out {number}")))).collect();
-        sleep(self.usual * u32::try_from(self.random.below(120)).expect("a small number") / 100);
-        let (mut least, mut most, mut dead) = (before, before, 0);
+        // A process works with its layer in the second half of its time.
+        sleep(self.usual * u32::try_from(30 + self.random.below(80)).expect("a small number") / 100);
         let ends: Vec<_> = running.into_iter().map(|one| self.end(one)).collect();
-        let done = |deed| ends.iter().filter(|end| **end == (deed, true)).count() as i64;
-        let tried = |deed| ends.iter().filter(|end| end.0 == deed).count() as i64;
+        let done = |deed| ends.iter().map(|end| i64::from(*end == (deed, true))).sum::<i64>();
+        let tried = |deed| ends.iter().map(|end| i64::from(end.0 == deed)).sum::<i64>();
         // An unmount at nought changes nothing, so that its place in the order matters.
-        least = (least + done(Deed::Mount) - tried(Deed::Unmount)).max(0);
-        most = (most - done(Deed::Unmount)).max(0) + tried(Deed::Mount);
-        dead += ends.iter().filter(|end| !end.1).count() as u64;
+        let least = (before + done(Deed::Mount) - tried(Deed::Unmount)).max(0);
+        let most = (before - done(Deed::Unmount)).max(0) + tried(Deed::Mount);
+        let dead = ends.iter().map(|end| u64::from(!end.1)).sum();
 
         let held = invariants::held_locks(&self.store);
         assert!(held.is_empty(), "{}: held by the dead: {held:?}", self.random.seed());
