@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Instant;
 
+use super::recorded;
 use super::{
     Capabilities, Comparison, Detached, Driver, Exclusive, Extent, Flaw, Home, LayerRef, MountOptions, Mounting,
     OwnerMaps, Plan, RootFrom, Shared, Staged, Swept, Trash, View, declared,
@@ -14,6 +15,7 @@ use crate::archive::Whiteouts;
 use crate::error::{Error, Kind, Result};
 use crate::ids::LayerId;
 use crate::locks::StoreId;
+use crate::record::{Proof, call};
 use crate::task::Task;
 
 /// A driver behind its store's gate.
@@ -126,112 +128,120 @@ impl Gate {
 
     /// Reclaims what died. Needs no store lock, and is called without one (R6).
     pub fn sweep(&self, deadline: Instant, task: &Task) -> Result<Swept> {
-        self.driver.sweep(deadline, task)
+        call("sweep", Proof::None, None, || self.driver.sweep(deadline, task))
     }
 }
 
 impl SharedAccess<'_, '_> {
     /// See [`Driver::exists`].
     pub fn exists(&self, id: &LayerId, home: Home) -> Result<bool> {
-        self.driver.exists(self.held, id, home)
+        call("exists", Proof::Shared, Some(id.as_str()), || self.driver.exists(self.held, id, home))
     }
 
     /// See [`Driver::list`].
     pub fn list(&self, home: Home) -> Result<Vec<String>> {
-        self.driver.list(self.held, home)
+        call("list", Proof::Shared, None, || self.driver.list(self.held, home))
     }
 
     /// See [`Driver::metadata`].
     pub fn metadata(&self, layer: &LayerRef) -> Result<Vec<(String, String)>> {
-        self.driver.metadata(self.held, layer)
+        call("metadata", Proof::Shared, Some(layer.id.as_str()), || self.driver.metadata(self.held, layer))
     }
 
     /// See [`Driver::identity`].
     pub fn identity(&self, id: &LayerId, home: Home) -> Result<String> {
-        self.driver.identity(self.held, id, home)
+        call("identity", Proof::Shared, Some(id.as_str()), || self.driver.identity(self.held, id, home))
     }
 
     /// See [`Driver::view`].
     pub fn view(&self, layer: &LayerRef) -> Result<View> {
-        self.driver.view(self.held, layer)
+        let view = call("view", Proof::Shared, Some(layer.id.as_str()), || self.driver.view(self.held, layer))?;
+        Ok(recorded::view(view, &layer.id))
     }
 
     /// See [`Driver::own_files`].
     pub fn own_files(&self, layer: &LayerRef) -> Result<View> {
-        self.driver.own_files(self.held, layer)
+        let view =
+            call("own files", Proof::Shared, Some(layer.id.as_str()), || self.driver.own_files(self.held, layer))?;
+        Ok(recorded::view(view, &layer.id))
     }
 
     /// See [`Driver::compare`].
     pub fn compare(&self, layer: &LayerRef, base: Option<&LayerRef>, maps: &OwnerMaps) -> Result<Box<dyn Comparison>> {
-        self.driver.compare(self.held, layer, base, maps)
+        let comparison = call("compare", Proof::Shared, Some(layer.id.as_str()), || {
+            self.driver.compare(self.held, layer, base, maps)
+        })?;
+        Ok(recorded::comparison(comparison, &layer.id))
     }
 
     /// See [`Driver::is_untouched`].
     pub fn is_untouched(&self, layer: &LayerRef) -> Result<bool> {
-        self.driver.is_untouched(self.held, layer)
+        call("is untouched", Proof::Shared, Some(layer.id.as_str()), || self.driver.is_untouched(self.held, layer))
     }
 
     /// See [`Driver::write_mark`].
     pub fn write_mark(&self, id: &LayerId, home: Home) -> Result<Option<String>> {
-        self.driver.write_mark(self.held, id, home)
+        call("write mark", Proof::Shared, Some(id.as_str()), || self.driver.write_mark(self.held, id, home))
     }
 
     /// See [`Driver::is_mounted`].
     pub fn is_mounted(&self, id: &LayerId, home: Home) -> Result<bool> {
-        self.driver.is_mounted(self.held, id, home)
+        call("is mounted", Proof::Shared, Some(id.as_str()), || self.driver.is_mounted(self.held, id, home))
     }
 
     /// See [`Driver::examine`].
     pub fn examine(&self, layer: &LayerRef) -> Result<Vec<Flaw>> {
-        self.driver.examine(self.held, layer)
+        call("examine", Proof::Shared, Some(layer.id.as_str()), || self.driver.examine(self.held, layer))
     }
 
     /// See [`Driver::strays`].
     pub fn strays(&self) -> Result<Vec<PathBuf>> {
-        self.driver.strays(self.held)
+        call("strays", Proof::Shared, None, || self.driver.strays(self.held))
     }
 
     /// See [`Driver::recall_parent`].
     pub fn recall_parent(&self, id: &LayerId, home: Home) -> Result<Option<LayerId>> {
-        self.driver.recall_parent(self.held, id, home)
+        call("recall parent", Proof::Shared, Some(id.as_str()), || self.driver.recall_parent(self.held, id, home))
     }
 
     /// See [`Driver::begin`]. Fails with [`Kind::NotSupported`] for a limit where the driver has no quotas.
     pub fn begin(&self, plan: &Plan) -> Result<Box<dyn Staged>> {
         declared::check_plan(plan, || self.gate.capabilities())?;
-        self.driver.begin(self.held, plan)
+        call("begin", Proof::Shared, None, || self.driver.begin(self.held, plan)).map(recorded::staged)
     }
 
     /// See [`Staged::settle`].
     pub fn settle(&self, staged: &mut dyn Staged, parent: &LayerRef, root: RootFrom) -> Result<()> {
-        staged.settle(self.held, parent, root)
+        call("settle", Proof::Shared, Some(parent.id.as_str()), || staged.settle(self.held, parent, root))
     }
 }
 
 impl ExclusiveAccess<'_, '_> {
     /// See [`Staged::commit`].
     pub fn commit(&mut self, staged: &mut dyn Staged, id: &LayerId) -> Result<()> {
-        staged.commit(self.held, id)
+        call("commit", Proof::Exclusive, Some(id.as_str()), || staged.commit(self.held, id))
     }
 
     /// See [`Staged::replace`].
     pub fn replace(&mut self, staged: &mut dyn Staged, id: &LayerId) -> Result<Box<dyn Trash>> {
-        staged.replace(self.held, id)
+        call("replace", Proof::Exclusive, Some(id.as_str()), || staged.replace(self.held, id))
+            .map(|trash| recorded::trash(trash, id))
     }
 
     /// See [`Driver::remove`].
     pub fn remove(&mut self, id: &LayerId, home: Home) -> Result<Box<dyn Trash>> {
-        self.driver.remove(self.held, id, home)
+        call("remove", Proof::Exclusive, Some(id.as_str()), || self.driver.remove(self.held, id, home))
+            .map(|trash| recorded::trash(trash, id))
     }
 
     /// See [`Driver::heal`].
     pub fn heal(&mut self, layer: &LayerRef) -> Result<()> {
-        self.driver.heal(self.held, layer)
+        call("heal", Proof::Exclusive, Some(layer.id.as_str()), || self.driver.heal(self.held, layer))
     }
 
     /// See [`Driver::remove_strays`].
     pub fn remove_strays(&mut self) -> Result<u64> {
-        self.driver.remove_strays(self.held)
+        call("remove strays", Proof::Exclusive, None, || self.driver.remove_strays(self.held))
     }
 }
 
@@ -239,16 +249,17 @@ impl MountingAccess<'_, '_> {
     /// See [`Driver::mount`]. Fails with [`Kind::NotSupported`] for mapped owners where the driver can't show them.
     pub fn mount(&mut self, layer: &LayerRef, options: &MountOptions) -> Result<PathBuf> {
         declared::check_mount(options, || self.gate.capabilities())?;
-        self.driver.mount(self.held, layer, options)
+        call("mount", Proof::Mounting, Some(layer.id.as_str()), || self.driver.mount(self.held, layer, options))
     }
 
     /// See [`Driver::unmount`].
     pub fn unmount(&mut self, id: &LayerId, home: Home, extent: Extent) -> Result<Detached> {
-        self.driver.unmount(self.held, id, home, extent)
+        call("unmount", Proof::Mounting, Some(id.as_str()), || self.driver.unmount(self.held, id, home, extent))
+            .map(|detached| detached.recorded(Some(id.as_str())))
     }
 
     /// See [`Driver::retire`].
     pub fn retire(&mut self) -> Result<Detached> {
-        self.driver.retire(self.held)
+        call("retire", Proof::Mounting, None, || self.driver.retire(self.held)).map(|detached| detached.recorded(None))
     }
 }

@@ -11,6 +11,7 @@ mod homes;
 mod layer;
 mod naive;
 mod pinned;
+mod recorded;
 mod registry;
 mod request;
 mod scratch;

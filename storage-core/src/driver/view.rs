@@ -32,6 +32,12 @@ impl View {
         View { root, pins }
     }
 
+    /// The same with one more pin.
+    pub(super) fn with(mut self, pin: Box<dyn Pin>) -> Self {
+        self.pins.push(pin);
+        self
+    }
+
     /// The root directory of the tree, readable, for `openat` and its kin.
     pub fn root(&self) -> BorrowedFd<'_> {
         self.root.as_fd()

@@ -16,7 +16,7 @@ pub struct StoreId(u64);
 
 impl StoreId {
     /// An identity that no other store of this process has.
-    pub(crate) fn fresh() -> Self {
+    pub fn fresh() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         StoreId(NEXT.fetch_add(1, Ordering::Relaxed))
     }
