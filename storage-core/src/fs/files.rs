@@ -7,6 +7,7 @@
 use std::fmt::Debug;
 use std::fs::{DirBuilder, File};
 use std::io::ErrorKind;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -46,6 +47,8 @@ pub trait Files: Clone + Debug + Send + Sync + 'static {
     /// An open file description. Dropping it closes it, which releases its locks.
     type File: Debug + Send + Sync;
 
+    /// The descriptor of an open file, where there is a real one.
+    fn descriptor(&self, file: &Self::File) -> Option<RawFd>;
     /// Opens a lock file. A link in its place is not followed.
     fn open(&self, path: &Path, opening: Opening) -> Result<Self::File>;
     /// Takes a lock if nobody is in the way; `false` if somebody is.
@@ -88,6 +91,10 @@ pub struct Disk;
 
 impl Files for Disk {
     type File = File;
+
+    fn descriptor(&self, file: &File) -> Option<RawFd> {
+        Some(file.as_raw_fd())
+    }
 
     fn open(&self, path: &Path, opening: Opening) -> Result<File> {
         let mut options = File::options();

@@ -7,6 +7,7 @@ use super::holder::{self, Holder, LockFiles};
 use super::{LastWrite, LockWait, Mode, Wait};
 use crate::error::{Error, Kind, Result};
 use crate::fs::{Disk, Files, Opening, Protocol};
+use crate::record::{self, Held, Patience};
 
 /// Whether a lock file may be written, and so held exclusively.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct LockFile<F: LockFiles = Disk> {
 #[must_use = "dropping a hold releases the lock at once"]
 pub struct Hold<F: Files = Disk> {
     file: F::File,
+    /// Behind the descriptor, so that it is dropped after it.
+    _noted: Held,
     files: F,
     path: PathBuf,
     mode: Mode,
@@ -76,10 +79,11 @@ impl<F: LockFiles> LockFile<F> {
         let turn = self.take_turn(mode, wait, deadline)?;
         for _ in 0..REOPENS {
             let file = self.open(mode)?;
+            let noted = self.note(&file, mode, Patience::Waits);
             self.lock(&file, mode, wait, started, deadline)?;
             if self.is_current(&file)? {
                 drop(turn);
-                return Ok(self.hold(file, mode));
+                return Ok(self.hold(file, mode, noted));
             }
         }
         Err(Error::new(Kind::Locked, "lock").at(&self.path).detail("the file is being replaced all the time"))
@@ -89,11 +93,12 @@ impl<F: LockFiles> LockFile<F> {
     pub fn try_acquire(&self, mode: Mode) -> Result<Option<Hold<F>>> {
         for _ in 0..REOPENS {
             let file = self.open(mode)?;
+            let noted = self.note(&file, mode, Patience::Tries);
             if !self.files.try_lock(&file, &self.path, Protocol::Record, mode)? {
                 return Ok(None);
             }
             if self.is_current(&file)? {
-                return Ok(Some(self.hold(file, mode)));
+                return Ok(Some(self.hold(file, mode, noted)));
             }
         }
         Ok(None)
@@ -104,8 +109,12 @@ impl<F: LockFiles> LockFile<F> {
         Ok(self.files.holders(&self.open(Mode::Shared)?, mode))
     }
 
-    fn hold(&self, file: F::File, mode: Mode) -> Hold<F> {
-        Hold { file, files: self.files.clone(), path: self.path.clone(), mode }
+    fn note(&self, file: &F::File, mode: Mode, patience: Patience) -> Held {
+        Held::wanted(|| self.files.descriptor(file), &self.path, mode, patience)
+    }
+
+    fn hold(&self, file: F::File, mode: Mode, noted: Held) -> Hold<F> {
+        Hold { file, _noted: noted.taken(), files: self.files.clone(), path: self.path.clone(), mode }
     }
 
     fn lock(&self, file: &F::File, mode: Mode, wait: &Wait, started: Instant, deadline: Option<Instant>) -> Result<()> {
@@ -210,6 +219,7 @@ impl<F: Files> Hold<F> {
         }
         let record = LastWrite::fresh()?;
         self.files.write_start(&self.file, &self.path, record.bytes())?;
+        record::wrote(&self.path);
         Ok(record)
     }
 }

@@ -174,6 +174,7 @@ impl Kernel {
             file.sync_data().os("fdatasync", temporary)?;
         }
         crate::fs::atomic::rename_over(temporary, path)?;
+        crate::record::wrote(path);
         SeenFile::of(file, path)
     }
 }

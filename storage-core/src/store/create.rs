@@ -156,6 +156,7 @@ impl Store {
     /// The work happens in staging, without a store lock; `layers.lock` is held shared to begin and exclusive to commit. Fails
     /// with [`Kind::DuplicateId`], [`Kind::DuplicateName`] or [`Kind::ParentUnknown`]; on any failure the store is as before.
     pub fn create_layer(&self, key: &mut ThreadKey, new: &NewLayer, task: &Task) -> Result<Layer> {
+        let _purpose = crate::record::purpose("create layer");
         self.make(key, new, Content::None, task).map(|(layer, _)| layer)
     }
 

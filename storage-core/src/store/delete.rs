@@ -22,6 +22,7 @@ impl Store {
     /// then, the layer is gone all the same, and the next writer or `gc` deletes the rest. Fails with [`Kind::LayerHasChildren`],
     /// [`Kind::LayerUsedByImage`] or [`Kind::LayerUsedByContainer`]; then nothing has changed.
     pub fn delete_layer(&self, key: &mut ThreadKey, wanted: &str, task: &Task) -> Result<()> {
+        let _purpose = crate::record::purpose("delete layer");
         let mut rubbish = Rubbish::of(self).watched_by(task);
         let (_graph, mut key) = self.graph.read(key, &self.wait)?;
         let (mut guard, mut key) = self.write_layers(&mut key, &mut rubbish)?;

@@ -71,6 +71,7 @@ impl Store {
     /// Holds `storage.lock` shared, `layers.lock` and `mountpoints.lock` exclusively. Fails with [`Kind::Busy`] when the layer
     /// is counted as mounted but not to be seen from here, naming who sees it.
     pub fn mount(&self, key: &mut ThreadKey, wanted: &str, options: &MountOptions) -> Result<PathBuf> {
+        let _purpose = crate::record::purpose("mount");
         let mut rubbish = Rubbish::of(self);
         let (_graph, mut key) = self.graph.read(key, &self.wait)?;
         let (mut layers, mut key) = self.write_layers(&mut key, &mut rubbish)?;
@@ -128,6 +129,7 @@ impl Store {
     /// The count is read and acted upon under one hold (R3). Holds `storage.lock` shared, `layers.lock` and
     /// `mountpoints.lock` exclusively; the flush that may follow an unmount happens after they are released.
     pub fn unmount(&self, key: &mut ThreadKey, wanted: &str, release: Release) -> Result<bool> {
+        let _purpose = crate::record::purpose("unmount");
         let mut rubbish = Rubbish::of(self);
         let (_graph, mut key) = self.graph.read(key, &self.wait)?;
         let (mut layers, mut key) = self.write_layers(&mut key, &mut rubbish)?;

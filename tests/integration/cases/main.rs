@@ -43,6 +43,7 @@ mod roundtrip;
 mod stall;
 mod tour;
 mod transient;
+mod zfs_meanwhile;
 
 const CASES: &[&[Case]] = &[
     roundtrip::CASES,
@@ -84,6 +85,7 @@ const CASES: &[&[Case]] = &[
     bad_input::CASES,
     tour::CASES,
     on_zfs::CASES,
+    zfs_meanwhile::CASES,
 ];
 
 fn main() -> ExitCode {
