@@ -5,7 +5,7 @@
 //! and the places on disk.
 //!
 //! Modules import downwards only, in this order: `store`; `driver`; `locks`; `lockfile`; `archive` and `mount`;
-//! `config` and `idmap`; `fs`; `sys`; `error` and `ids`. A driver crate sees what stands below `locks`' state: never `store`.
+//! `config` and `idmap`; `fs`; `sys`; `task`, `ids` and `record`; `error`. A driver crate sees what stands below `locks`' state: never `store`.
 
 pub mod archive;
 pub mod config;
@@ -17,6 +17,7 @@ pub mod ids;
 pub mod lockfile;
 pub mod locks;
 pub mod mount;
+pub mod record;
 pub mod store;
 pub mod sys;
 pub mod task;

@@ -4,6 +4,7 @@
 //! [`Mounting`]), not in a comment. `docs/adding-a-driver.md` walks through the whole.
 
 mod capability;
+mod declared;
 mod flaw;
 mod gate;
 mod homes;
@@ -11,6 +12,7 @@ mod layer;
 mod naive;
 mod pinned;
 pub mod plugin;
+mod recorded;
 mod registry;
 mod report;
 mod request;

@@ -4,12 +4,14 @@ use std::fmt;
 use std::os::fd::OwnedFd;
 
 use super::LayerRef;
+use super::recorded::{self, Closed, Closing};
 use crate::archive::Whiteouts;
 use crate::error::{Error, Kind, Result};
 use crate::fs::tempdir::Trashed;
 use crate::idmap::Maps;
 use crate::ids::LayerId;
 use crate::locks::{Exclusive, Shared};
+use crate::record::is_on;
 use crate::task::Task;
 
 /// Where the root of a layer has its owner and mode from.
@@ -103,13 +105,25 @@ impl Trash for Option<Trashed> {
 #[derive(Debug, Default)]
 #[must_use = "drop it after the locks are released: closing may wait for a flush"]
 pub struct Detached {
+    /// Around the descriptors, which are closed between the drops of the two.
+    closing: Option<Closing>,
     mounts: Vec<OwnedFd>,
+    closed: Option<Closed>,
 }
 
 impl Detached {
     /// Keeps `mounts` open until it is dropped.
     pub fn new(mounts: Vec<OwnedFd>) -> Self {
-        Detached { mounts }
+        Detached { mounts, ..Detached::default() }
+    }
+
+    /// The same, with its end noted while a recording goes on.
+    pub(super) fn recorded(mut self, layer: Option<&str>) -> Self {
+        if self.any() && is_on() {
+            let (closing, closed) = recorded::around("close mount", layer);
+            (self.closing, self.closed) = (Some(closing), Some(closed));
+        }
+        self
     }
 
     /// The descriptors, to carry them across the border to plugins.

@@ -32,6 +32,12 @@ impl View {
         View { root, pins }
     }
 
+    /// The same with one more pin.
+    pub(super) fn with(mut self, pin: Box<dyn Pin>) -> Self {
+        self.pins.push(pin);
+        self
+    }
+
     /// What it is made of, to carry it across the border to plugins.
     pub(crate) fn into_parts(self) -> (OwnedFd, Vec<Box<dyn Pin>>) {
         (self.root, self.pins)

@@ -19,7 +19,7 @@ impl StoreId {
     pub(crate) const BEYOND: StoreId = StoreId(0);
 
     /// An identity that no other store of this process has.
-    pub(crate) fn fresh() -> Self {
+    pub fn fresh() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         StoreId(NEXT.fetch_add(1, Ordering::Relaxed))
     }

@@ -31,6 +31,7 @@ impl Store {
     ///   the layer's content is as before; on one after it the layer is wholly changed, and the next writer saves what is
     ///   left to save.
     pub fn apply_diff(&self, key: &mut ThreadKey, wanted: &str, archive: impl Read + Send, task: &Task) -> Result<i64> {
+        let _purpose = crate::record::purpose("apply diff");
         let (before, staged) = {
             let (guard, mut key) = self.layers.read(key, &self.wait)?;
             let record = Arc::clone(guard.table().resolve(wanted, "apply diff")?);

@@ -105,6 +105,7 @@ impl Store {
         name: &str,
         data: &mut dyn Read,
     ) -> Result<()> {
+        let _purpose = crate::record::purpose("set data");
         match kind {
             ItemKind::Layer => self.set_data_of::<Layer>(key, wanted, name, data),
             ItemKind::Image => {

@@ -81,6 +81,7 @@ impl Store {
         layers: &[ChainLayer<'_>],
         task: &Task,
     ) -> Result<Vec<Chained>> {
+        let _purpose = crate::record::purpose("import chain");
         let mut chain: Vec<Chained> = Vec::new();
         if self.gate.parents_may_come_late() {
             chain = self.find_first(key, lease, layers)?;

@@ -64,6 +64,7 @@ impl Store {
     /// Makes files that are the same in layers share their blocks. No content changes, and none is believed: the kernel
     /// compares what it shares. Holds `layers.lock` shared for a moment for each layer, no lock while files are read.
     pub fn dedup(&self, key: &mut ThreadKey, by: DedupBy, task: &Task) -> Result<DedupReport> {
+        let _purpose = crate::record::purpose("dedup");
         let supported = crate::fs::probe::has_reflink(
             &self.gate.name_directories(crate::driver::Home::Own).first().cloned().unwrap_or_default(),
         );

@@ -59,6 +59,7 @@ impl Store {
         out: &mut (dyn Write + Send),
         task: &Task,
     ) -> Result<()> {
+        let _purpose = crate::record::purpose("diff");
         let reading = self.begin_reading(key, to, from, Exactness::Bytes)?;
         let compression = options.compression.or_else(|| reading.layer.compression()).unwrap_or(Compression::None);
         let mut out = Encoder::new(BufWriter::with_capacity(1 << 18, out), compression)?;
@@ -82,6 +83,7 @@ impl Store {
         task: &Task,
         each: &mut dyn FnMut(Change) -> Result<()>,
     ) -> Result<()> {
+        let _purpose = crate::record::purpose("changes");
         let reading = self.begin_reading(key, to, from, Exactness::Trees)?;
         if let Source::Trees(comparison) = &reading.source {
             comparison.changes(task, each)?;
@@ -91,6 +93,7 @@ impl Store {
 
     /// The bytes of all files that `to` has beyond `from` (its parent, when `None`).
     pub fn diff_size(&self, key: &mut ThreadKey, to: &str, from: Option<&str>, task: &Task) -> Result<u64> {
+        let _purpose = crate::record::purpose("diff size");
         let reading = self.begin_reading(key, to, from, Exactness::Trees)?;
         let size = match &reading.source {
             Source::Trees(comparison) => comparison.size(task)?,

@@ -48,6 +48,7 @@ impl Store {
     /// the run root, and those of images and containers, are known. Where a record can't be understood, or a file of records is
     /// empty, nothing that it may have told of is an orphan.
     pub fn gc(&self, key: &mut ThreadKey, task: &Task) -> Result<GcReport> {
+        let _purpose = crate::record::purpose("gc");
         let mut report = GcReport::default();
         (report.mounts, report.counts, report.left) = self.settle_mounts(key)?;
         {

@@ -62,6 +62,7 @@ impl Store {
         archive: impl Read + Send,
         task: &Task,
     ) -> Result<(Layer, i64)> {
+        let _purpose = crate::record::purpose("import layer");
         self.make(key, new, Content::Archive(Box::new(archive)), task)
     }
 

@@ -181,6 +181,7 @@ impl Lease<'_> {
     /// Keeps the layer called `wanted` as well. Holds `layers.lock` shared, so that it is there when it is noted. Fails with
     /// [`Kind::LayerUnknown`]; layers of additional stores need no lease. Returns the layer's id.
     pub fn keep(&mut self, key: &mut ThreadKey, wanted: &str) -> Result<String> {
+        let _purpose = crate::record::purpose("keep");
         let (guard, _key) = self.store.layers.read(key, &self.store.wait)?;
         let layer = match guard.table().resolve(wanted, "lease layer") {
             Ok(layer) => layer,
@@ -215,6 +216,7 @@ impl Lease<'_> {
     /// Ends the lease of work that failed: the layers made under it that nobody uses are deleted. Holds `layers.lock`
     /// exclusively; the trees are deleted after it is released.
     pub fn give_up(mut self, key: &mut ThreadKey) -> Result<()> {
+        let _purpose = crate::record::purpose("give up");
         if self.end == End::Removed {
             return Ok(());
         }

@@ -50,6 +50,7 @@ impl Store {
     /// Takes `storage.lock` exclusively when the driver has to be initialised, and no lock otherwise. Fails with
     /// [`Kind::DriverUnusable`] when no driver can work there.
     pub fn open(options: &StoreOptions, registry: &Registry, key: &mut ThreadKey) -> Result<Self> {
+        let _purpose = crate::record::purpose("open");
         let absolute = |path: &Path, what: &'static str| {
             if path.as_os_str().is_empty() {
                 let missing = Error::new(Kind::Usage, "open store").detail(format!("no {what} given"));
@@ -187,6 +188,7 @@ impl Store {
 
     /// The places of all layers that the driver has, known or not. Holds `layers.lock` shared.
     pub fn driver_layers(&self, key: &mut ThreadKey) -> Result<Vec<String>> {
+        let _purpose = crate::record::purpose("driver layers");
         let (guard, _key) = self.layers.read(key, &self.wait)?;
         let mut names = Vec::new();
         for home in self.places.homes() {
@@ -197,6 +199,7 @@ impl Store {
 
     /// Pairs that tell where the layer's parts are. Holds `layers.lock` shared.
     pub fn driver_metadata(&self, key: &mut ThreadKey, wanted: &str) -> Result<Vec<(String, String)>> {
+        let _purpose = crate::record::purpose("driver metadata");
         let (guard, _key) = self.layers.read(key, &self.wait)?;
         let layer = self.layer_ref(guard.table(), guard.table().resolve(wanted, "describe layer")?)?;
         self.gate.shared(&guard.shared())?.metadata(&layer)

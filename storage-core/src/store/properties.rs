@@ -50,6 +50,7 @@ impl Store {
         change: NameChange,
         names: &[String],
     ) -> Result<Item> {
+        let _purpose = crate::record::purpose("change names");
         let kind = if self.is_own_layer(wanted)? {
             ItemKind::Layer
         } else {
@@ -91,6 +92,7 @@ impl Store {
     /// Replaces the metadata of what is called `wanted`: a layer, else an image, else a container. Holds the lock of its kind
     /// exclusively.
     pub fn set_metadata(&self, key: &mut ThreadKey, wanted: &str, metadata: &str) -> Result<Item> {
+        let _purpose = crate::record::purpose("set metadata");
         let kind = if self.is_own_layer(wanted)? {
             ItemKind::Layer
         } else {
@@ -119,6 +121,7 @@ impl Store {
 
     /// Sets a flag of the layer called `wanted`. Holds `layers.lock` exclusively.
     pub fn set_flag(&self, key: &mut ThreadKey, wanted: &str, flag: &str, value: Value) -> Result<Arc<Layer>> {
+        let _purpose = crate::record::purpose("set flag");
         self.change::<Layer>(key, wanted, "set flag", |edit, layer| {
             edit.update(&layer.id, |layer| {
                 layer.flags.insert(flag.to_owned(), value);
@@ -129,6 +132,7 @@ impl Store {
 
     /// Clears a flag of the layer called `wanted`; one that is not set is no error. Holds `layers.lock` exclusively.
     pub fn clear_flag(&self, key: &mut ThreadKey, wanted: &str, flag: &str) -> Result<Arc<Layer>> {
+        let _purpose = crate::record::purpose("clear flag");
         self.change::<Layer>(key, wanted, "clear flag", |edit, layer| {
             edit.update(&layer.id, |layer| {
                 layer.flags.shift_remove(flag);

@@ -14,6 +14,7 @@ impl Store {
     /// Holds `storage.lock`, `layers.lock` and `mountpoints.lock` exclusively. Other processes notice by the record in
     /// `storage.lock` and open their driver anew.
     pub fn shutdown(&self, key: &mut ThreadKey, force: bool) -> Result<Vec<String>> {
+        let _purpose = crate::record::purpose("shutdown");
         let mut rubbish = Rubbish::of(self);
         let (mut graph, mut key) = self.graph.write(key, &self.wait)?;
         let (mut layers, mut key) = self.write_layers(&mut key, &mut rubbish)?;

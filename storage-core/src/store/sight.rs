@@ -189,6 +189,7 @@ impl Store {
     /// All records of the store at one moment. Holds `layers.lock`, `images.lock` and `containers.lock` shared, in order;
     /// additional stores are read by snapshot.
     pub fn consistent_sight(&self, key: &mut ThreadKey) -> Result<Sight> {
+        let _purpose = crate::record::purpose("consistent sight");
         let (layers, mut key) = self.layers.read(key, &self.wait)?;
         let (images, mut key) = self.images.read(&mut key, &self.wait)?;
         let (containers, _key) = self.containers.read(&mut key, &self.wait)?;

@@ -15,6 +15,7 @@ impl Store {
     /// The size of the image called `wanted`, in bytes: its layers, copies with other owners among them, and its data. A layer
     /// whose size no record tells is measured. Fails with [`Kind::ImageUnknown`] or [`Kind::LayerUnknown`].
     pub fn image_size(&self, key: &mut ThreadKey, wanted: &str, task: &Task) -> Result<u64> {
+        let _purpose = crate::record::purpose("image size");
         let sight = self.sight()?;
         let (number, image) = sight.image(wanted, "size image")?;
         let mut counted = BTreeSet::new();
@@ -40,6 +41,7 @@ impl Store {
     /// The size of the container called `wanted`, in bytes: what it wrote, its data, and its directories. Fails with
     /// [`Kind::ContainerUnknown`] or [`Kind::LayerUnknown`].
     pub fn container_size(&self, key: &mut ThreadKey, wanted: &str, task: &Task) -> Result<u64> {
+        let _purpose = crate::record::purpose("container size");
         let sight = self.sight()?;
         let container = std::sync::Arc::clone(sight.container(wanted, "size container")?);
         let written = self.diff_size(key, &container.layer, None, task)?;

@@ -11,6 +11,7 @@ impl Store {
     /// meanwhile is no failure. Stops at the first that can't be deleted, because it is in use or leased; `task` watches as in
     /// [`Store::delete_layer`].
     pub fn wipe(&self, key: &mut ThreadKey, task: &Task) -> Result<()> {
+        let _purpose = crate::record::purpose("wipe");
         let gone = |result: Result<()>| match result {
             Err(error) if matches!(error.kind(), Kind::LayerUnknown | Kind::ImageUnknown | Kind::ContainerUnknown) => {
                 Ok(())

@@ -45,6 +45,15 @@ pub struct Conflict {
     pub mode: Mode,
 }
 
+impl From<Mode> for crate::record::LockMode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Shared => Self::Shared,
+            Mode::Exclusive => Self::Exclusive,
+        }
+    }
+}
+
 fn whole_file(lock_type: i32) -> libc::flock {
     libc::flock {
         l_type: lock_type as libc::c_short,

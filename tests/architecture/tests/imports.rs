@@ -15,7 +15,7 @@ const HOUSE: &[&[&str]] = &[
     &["config", "idmap"],
     &["fs"],
     &["sys"],
-    &["task", "ids"],
+    &["task", "ids", "record"],
     &["error"],
 ];
 

@@ -6,6 +6,8 @@
 //!     └── integration --inside NAME    first process of the namespace: mounts the scratch disk, runs the case
 //! ```
 //!
+//! What a case says is shown when it fails, and always with `LAMINA_TEST_OUTPUT=1`.
+//!
 //! Each of the two asks the kernel to be killed when its parent dies, and the death of the innermost ends its namespaces.
 //! What stays after a kill is the run directory, which the next run removes: its lock says that nobody uses it.
 
@@ -191,7 +193,12 @@ fn one(case: &Case, run: &Path) -> Verdict {
         .status()
         .expect("start a case");
     let verdict = match status.code().map(u8::try_from) {
-        Some(Ok(0)) => Verdict::Passed,
+        Some(Ok(0)) => {
+            if env::var_os("LAMINA_TEST_OUTPUT").is_some() {
+                print!("{}", indent(&tail(&home.join("log"))));
+            }
+            Verdict::Passed
+        }
         Some(Ok(SKIPPED)) => Verdict::Skipped(fs::read_to_string(home.join("skip")).unwrap_or_default()),
         Some(Ok(LATE)) => {
             Verdict::Failed(format!("{}\nended after its limit of {} s", tail(&home.join("log")), case.limit))

@@ -56,6 +56,7 @@ impl Store {
     /// Changes nothing. Holds `layers.lock`, `images.lock`, `containers.lock` and `mountpoints.lock` shared, for moments; no
     /// lock while data is read. Fails only when the check itself can't be done: damage is what it reports.
     pub fn check(&self, key: &mut ThreadKey, options: &CheckOptions, task: &Task) -> Result<CheckReport> {
+        let _purpose = crate::record::purpose("check");
         let stale = self.stale_places()?;
         let mut check = Check { store: self, options, task, report: CheckReport::default(), stale };
         let readable = check.records(key)?;

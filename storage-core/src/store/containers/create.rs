@@ -105,6 +105,7 @@ impl Store {
     /// [`Kind::DuplicateName`] or [`Kind::NoAvailableIds`]; on any failure, a death included, no layer without its container
     /// is left.
     pub fn create_container(&self, key: &mut ThreadKey, new: &NewContainer, task: &Task) -> Result<Arc<Container>> {
+        let _purpose = crate::record::purpose("create container");
         new.names.iter().try_for_each(|name| check_name(name))?;
         new.check_labels()?;
         let source = match new.image.as_deref().filter(|image| !image.is_empty()) {

@@ -19,6 +19,7 @@ impl Store {
     /// released, which `task` watches. The record goes first and the intent names the layer meanwhile, so that no death
     /// leaves a container without a layer, or a layer without a container.
     pub fn delete_container(&self, key: &mut ThreadKey, wanted: &str, task: &Task) -> Result<()> {
+        let _purpose = crate::record::purpose("delete container");
         let mut rubbish = Rubbish::of(self).watched_by(task);
         let (_graph, mut key) = self.graph.read(key, &self.wait)?;
         let (mut layers, mut key) = self.write_layers(&mut key, &mut rubbish)?;

@@ -14,6 +14,7 @@ impl Store {
     /// Mounts the container called `wanted` and counts it. What `options` leave open, its record says: options, label,
     /// volatility. Locks and errors as [`Store::mount`]; fails with [`crate::Kind::ContainerUnknown`].
     pub fn mount_container(&self, key: &mut ThreadKey, wanted: &str, options: &MountOptions) -> Result<PathBuf> {
+        let _purpose = crate::record::purpose("mount container");
         let container = self.containers.snapshot()?.resolve(wanted, "mount container")?.clone();
         let mut options = completed(&container, options);
         if self.volatile == VolatileMounts::Disabled {

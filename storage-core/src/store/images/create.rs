@@ -130,6 +130,7 @@ impl Store {
     /// An image of this id in an additional store is pulled up: its names, history and data become the new one's. Fails with
     /// [`Kind::DuplicateId`], [`Kind::DuplicateName`] or [`Kind::LayerUnknown`]; on any failure the store is as before.
     pub fn create_image(&self, key: &mut ThreadKey, new: &NewImage) -> Result<Arc<Image>> {
+        let _purpose = crate::record::purpose("create image");
         let id = match &new.id {
             Some(id) => id.clone(),
             None => LayerId::random()?,

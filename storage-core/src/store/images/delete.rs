@@ -44,6 +44,7 @@ impl Store {
         deletion: Deletion,
         task: &Task,
     ) -> Result<Vec<String>> {
+        let _purpose = crate::record::purpose("delete image");
         let mut rubbish = Rubbish::of(self).watched_by(task);
         let (_graph, mut key) = self.graph.read(key, &self.wait)?;
         let (mut layers, mut key) = self.write_layers(&mut key, &mut rubbish)?;

@@ -13,6 +13,7 @@ impl Store {
     /// Mounts the top layer of the image called `wanted` for reading, and counts it. Locks and errors as
     /// [`Store::mount`]; fails with [`Kind::NotSupported`] when `options` ask for writing.
     pub fn mount_image(&self, key: &mut ThreadKey, wanted: &str, options: &MountOptions) -> Result<PathBuf> {
+        let _purpose = crate::record::purpose("mount image");
         if options.options.iter().any(|option| option == "rw") {
             return Err(Error::new(Kind::NotSupported, "mount image")
                 .detail("\"rw\" option not supported")
@@ -25,6 +26,7 @@ impl Store {
     /// Gives back a mount of the image called `wanted`. Returns whether it is still mounted. Locks and errors as
     /// [`Store::unmount`].
     pub fn unmount_image(&self, key: &mut ThreadKey, wanted: &str, release: Release) -> Result<bool> {
+        let _purpose = crate::record::purpose("unmount image");
         let layer = self.top_layer(wanted, "unmount image")?;
         self.unmount(key, &layer, release)
     }

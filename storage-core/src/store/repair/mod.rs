@@ -73,6 +73,7 @@ impl Store {
         containers: DamagedContainers,
         task: &Task,
     ) -> Result<RepairReport> {
+        let _purpose = crate::record::purpose("repair");
         let mut repair =
             Repair { store: self, containers, task, report: RepairReport::default(), doomed: BTreeSet::new() };
         let only = if only.is_empty() { BTreeSet::new() } else { self.with_chains(only) };
