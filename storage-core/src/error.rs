@@ -116,6 +116,8 @@ kinds! {
     InvalidMappings = 37, "invalid-mappings", "invalid mappings specified";
     /// No range of ids is free for a user namespace.
     NoAvailableIds = 38, "no-available-ids", "not enough unused IDs in user namespace";
+    /// An audit saw a rule of locking broken.
+    RuleBroken = 40, "rule-broken", "a rule of locking is broken";
 }
 
 impl Kind {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::io::{Seek, SeekFrom};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,6 +50,9 @@ impl Held {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let live = Live { descriptor: file.as_raw_fd(), thread: event::thread(), since: event::now(), taken: false };
         LIVE.lock().get_or_insert_default().insert(number, live);
+        // Nobody reads or writes a lock file at its offset, which all descriptors of one hold have in common: it marks them.
+        let mut marked = file;
+        let _ = marked.seek(SeekFrom::Start(number));
         let waits = patience == Patience::Waits;
         recorder.note(What::Wanted { hold: number, path: text(path), mode: mode.into(), waits });
         Held { number }
@@ -84,6 +88,12 @@ impl Drop for Held {
             What::Missed { hold }
         });
     }
+}
+
+/// The hold whose mark a text of `fdinfo` shows.
+pub(super) fn of_offset(info: &str) -> Option<u64> {
+    let offset = info.lines().find_map(|line| line.strip_prefix("pos:"))?.trim().parse().ok()?;
+    (offset > 0).then_some(offset)
 }
 
 /// The hold whose descriptor this is, and its thread.
