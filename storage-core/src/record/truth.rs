@@ -5,13 +5,16 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::stirs::Stirs;
 use super::{LockMode, LockSeen, Mounted, Places, Truth, event, holds, text};
 
 /// Looks. What can't be read is left out.
-pub(super) fn look(places: &Places) -> Truth {
+pub(super) fn look(places: &Places, stirs: &Stirs) -> Truth {
     Truth {
         since: event::now(),
         counts: fs::read_to_string(&places.counts).ok(),
+        // Asked before the table is read: what comes between is in the table, and told by the next look.
+        stirs: stirs.count(),
         mounts: mounts(places),
         files: files(places),
         locks: locks(places),
@@ -82,11 +85,13 @@ fn locks(places: &Places) -> Vec<LockSeen> {
             continue;
         }
         let known = holds::of_descriptor(descriptor);
+        let made_by = holds::of_offset(&info);
         seen.extend(found.into_iter().map(|(kind, mode)| LockSeen {
             path: text(&path),
             mode,
             kind,
             hold: known.map(|(hold, _)| hold),
+            made_by,
             thread: known.map(|(_, thread)| thread),
         }));
     }

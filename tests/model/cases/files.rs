@@ -57,6 +57,10 @@ impl Sim {
 impl Files for Sim {
     type File = SimFile;
 
+    fn descriptor<'f>(&self, _file: &'f Self::File) -> Option<std::os::fd::BorrowedFd<'f>> {
+        None
+    }
+
     fn open(&self, path: &Path, opening: Opening) -> Result<SimFile> {
         self.step()?;
         let mut state = self.universe.state();
