@@ -1,13 +1,14 @@
 //! `conformance`, and the processes that its cases start.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
 use driver_conformance::grounds::{Filesystem, Grounds};
 use driver_conformance::suite::{Suite, Workers, work};
+use storage_core::Result;
 use storage_core::driver::Descriptor;
-use storage_core::{Error, Kind, Result};
 
 use crate::app::Context;
 use crate::engine;
@@ -67,17 +68,20 @@ pub(crate) fn conformance(context: &mut Context) -> Outcome {
 
 /// The driver to try, and the words with which a worker of it is started.
 fn wanted(context: &Context) -> Result<(Descriptor, Vec<OsString>)> {
-    match (context.flags.value("--driver"), context.flags.value("--plugin")) {
-        (Some(name), None) => {
-            let descriptor = engine::registry()?.get(name)?;
-            Ok((descriptor, vec![WORKER.into(), descriptor.name.into()]))
-        }
-        (None, Some(file)) => Err(Error::new(Kind::NotSupported, "load driver")
-            .at(file)
-            .detail("this version loads no drivers from shared objects yet")
-            .remedy("link the driver in and name it with --driver")),
-        (None, None) => Err(usage("no driver is named", "give --driver NAME or --plugin FILE")),
-        (Some(_), Some(_)) => Err(usage("two drivers are named", "give --driver NAME or --plugin FILE")),
+    let word = match (context.flags.value("--driver"), context.flags.value("--plugin")) {
+        (Some(name), None) => OsString::from(name),
+        (None, Some(file)) => roots::absolute(file)?.into_os_string(),
+        (None, None) => return Err(usage("no driver is named", "give --driver NAME or --plugin FILE")),
+        (Some(_), Some(_)) => return Err(usage("two drivers are named", "give --driver NAME or --plugin FILE")),
+    };
+    Ok((descriptor(context, &word)?, vec![WORKER.into(), word]))
+}
+
+/// The driver of this name; where it is an absolute path, the one in that shared object, whatever its name.
+fn descriptor(context: &Context, word: &OsStr) -> Result<Descriptor> {
+    match word.to_str() {
+        Some(name) if !name.starts_with('/') => engine::registry(&context.globals)?.get(name),
+        _ => engine::plugins(&context.globals).load(Path::new(word)),
     }
 }
 
@@ -93,6 +97,6 @@ fn filesystem(context: &Context, driver: &str) -> Result<Filesystem> {
 
 /// The body of a worker process.
 pub(crate) fn worker(context: &mut Context) -> Outcome {
-    let (name, words) = (&context.args[0], &context.args[1..]);
-    Ok(work(&engine::registry()?.get(name)?, words)?)
+    let (word, words) = (&context.args[0], &context.args[1..]);
+    Ok(work(&descriptor(context, OsStr::new(word))?, words)?)
 }
