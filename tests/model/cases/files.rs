@@ -57,6 +57,10 @@ impl Sim {
 impl Files for Sim {
     type File = SimFile;
 
+    fn descriptor(&self, _file: &SimFile) -> Option<i32> {
+        None
+    }
+
     fn open(&self, path: &Path, opening: Opening) -> Result<SimFile> {
         self.step()?;
         let mut state = self.universe.state();
