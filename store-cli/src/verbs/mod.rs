@@ -41,7 +41,7 @@ use crate::signals::Patience;
 use crate::stop::Outcome;
 use crate::tour;
 
-pub(crate) use drivers::{as_json as survey_json, table as survey_table, verdict as survey_verdict};
+pub(crate) use drivers::{table as survey_table, verdict as survey_verdict};
 
 /// Which namespaces a verb runs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,6 +13,8 @@ mod child;
 mod concurrent;
 mod containers;
 mod copy;
+mod deadlock;
+mod diff_while_mounted;
 mod engines;
 mod full_disk;
 mod hammer;
@@ -25,6 +27,7 @@ mod id_maps_peers;
 mod image_store;
 mod images;
 mod kill;
+mod kill_at_random;
 mod load;
 mod loaded;
 mod meanwhile;
@@ -60,6 +63,8 @@ const CASES: &[&[Case]] = &[
     ordinary::CASES,
     both_at_once::CASES,
     stall::CASES,
+    diff_while_mounted::CASES,
+    deadlock::CASES,
     meanwhile::CASES,
     quiet::CASES,
     hammer::CASES,
@@ -71,6 +76,7 @@ const CASES: &[&[Case]] = &[
     id_maps_bad::CASES,
     id_maps_peers::CASES,
     kill::CASES,
+    kill_at_random::CASES,
     chain::CASES,
     copy::CASES,
     full_disk::CASES,
