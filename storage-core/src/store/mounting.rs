@@ -219,7 +219,8 @@ impl Store {
                 continue;
             }
             let layer = self.one_layer(counting.layers(), one.id, &mut rubbish);
-            if counting.is_mounted(&layer)? {
+            // What is no mount of ours keeps nobody from the rest.
+            if counting.is_mounted(&layer).unwrap_or(false) {
                 match self.gate.mounting(&mut counting.mounting()?)?.unmount(&layer.id, layer.home, Extent::Unused) {
                     Ok(detached) => layer.rubbish.add_mount(detached),
                     Err(error) if error.kind() == Kind::Busy => {}
