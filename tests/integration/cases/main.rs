@@ -43,6 +43,7 @@ mod roundtrip;
 mod stall;
 mod tour;
 mod transient;
+mod unmount;
 mod zfs_meanwhile;
 
 const CASES: &[&[Case]] = &[
@@ -65,6 +66,7 @@ const CASES: &[&[Case]] = &[
     stall::CASES,
     diff_while_mounted::CASES,
     deadlock::CASES,
+    unmount::CASES,
     meanwhile::CASES,
     quiet::CASES,
     hammer::CASES,
