@@ -35,6 +35,8 @@ mod network;
 mod on_zfs;
 mod ordinary;
 mod peers;
+mod plugins;
+mod plugins_broken;
 mod power;
 mod quiet;
 mod records;
@@ -85,6 +87,8 @@ const CASES: &[&[Case]] = &[
     load::CASES,
     power::CASES,
     bad_input::CASES,
+    plugins::CASES,
+    plugins_broken::CASES,
     tour::CASES,
     on_zfs::CASES,
     zfs_meanwhile::CASES,
