@@ -1,6 +1,7 @@
 //! The verbs: a table says their names, arguments and flags; a file for each, or for each noun with short verbs.
 
 mod apply;
+pub(crate) mod audit;
 mod changes;
 mod check;
 mod config;
@@ -125,6 +126,14 @@ const VERBS: &[Verb] = &[
         summary: "Tell which drivers work on this root, why, and which one would be chosen",
         more: drivers::HELP,
         action: drivers::drivers,
+        ..PLAIN
+    },
+    Verb {
+        names: &["audit"],
+        summary: "Judge a driver, or the use of a store, by the rules of locking",
+        more: audit::HELP,
+        flags: audit::FLAGS,
+        action: audit::audit,
         ..PLAIN
     },
     Verb {
