@@ -157,11 +157,9 @@ fn tell(context: &mut Context, reports: &[Report]) -> Outcome {
             context.out.line(report.to_text())?;
         }
     }
-    let broken = reports.iter().any(Report::is_broken);
-    let unsure = reports.iter().any(|report| !report.failures.is_empty());
-    match (broken, unsure) {
-        (true, _) => Err(Stop::Reported(Kind::RuleBroken.code())),
-        (false, true) if !context.flags.on("--store") => Err(Stop::Reported(code::NO)),
-        _ => Ok(()),
+    // The worst counts, which has the highest number.
+    match reports.iter().map(Report::exit_code).max() {
+        None | Some(code::DONE) => Ok(()),
+        Some(number) => Err(Stop::Reported(number)),
     }
 }
