@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use integration::case::Case;
 
 mod additional;
+mod audit;
 mod bad_input;
 mod both_at_once;
 mod chain;
@@ -77,6 +78,7 @@ const CASES: &[&[Case]] = &[
     power::CASES,
     bad_input::CASES,
     tour::CASES,
+    audit::CASES,
     on_zfs::CASES,
 ];
 
