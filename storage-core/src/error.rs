@@ -116,6 +116,8 @@ kinds! {
     InvalidMappings = 37, "invalid-mappings", "invalid mappings specified";
     /// No range of ids is free for a user namespace.
     NoAvailableIds = 38, "no-available-ids", "not enough unused IDs in user namespace";
+    /// A driver plugin can't be loaded, or broke its contract.
+    BadPlugin = 39, "bad-plugin", "faulty driver plugin";
     /// An audit saw a rule of locking broken.
     RuleBroken = 40, "rule-broken", "a rule of locking is broken";
 }
@@ -124,6 +126,11 @@ impl Kind {
     /// The stable number of the kind.
     pub const fn code(self) -> u8 {
         self as u8
+    }
+
+    /// The kind with the number `code`.
+    pub fn of_code(code: i32) -> Option<Self> {
+        Kind::ALL.iter().copied().find(|kind| i32::from(kind.code()) == code)
     }
 
     fn of_errno(errno: i32) -> Self {
@@ -203,6 +210,23 @@ impl Error {
         let Inner { kind, operation, path, detail, remedy, .. } = &*self.inner;
         let (operation, path, detail, remedy) = (operation.clone(), path.clone(), detail.clone(), remedy.clone());
         Error { inner: Box::new(Inner { kind: *kind, operation, path, detail, remedy, source: None }) }
+    }
+
+    /// What was found, for the border to plugins.
+    pub(crate) fn detail_text(&self) -> Option<&str> {
+        self.inner.detail.as_deref()
+    }
+
+    /// What the reader can do, for the border to plugins.
+    pub(crate) fn remedy_text(&self) -> Option<&str> {
+        self.inner.remedy.as_deref()
+    }
+
+    /// The cause as it is shown, unless it is no more than [`Error::errno`].
+    pub(crate) fn cause_text(&self) -> Option<String> {
+        let source = self.inner.source.as_deref()?;
+        let is_number = source.downcast_ref::<io::Error>().is_some_and(|io| io.raw_os_error().is_some());
+        (!is_number).then(|| plain(source, self.inner.kind.words()))
     }
 
     /// The condition, for decisions.

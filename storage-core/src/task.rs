@@ -37,11 +37,15 @@ impl Cancel {
 
 type Report = dyn Fn(Progress) + Send + Sync;
 
+/// Takes every step of a task, and says whether to go on.
+type Forward = dyn Fn(u64, u64) -> Result<()> + Send + Sync;
+
 /// One piece of long work: counters, a wish to stop, and a callback for whoever watches.
 pub struct Task {
     operation: &'static str,
     cancel: Cancel,
     report: Option<Arc<Report>>,
+    forward: Option<Box<Forward>>,
     started: Instant,
     next_report_ms: AtomicU64,
     bytes: AtomicU64,
@@ -58,6 +62,7 @@ impl Task {
             operation,
             cancel: Cancel::default(),
             report: None,
+            forward: None,
             started: Instant::now(),
             next_report_ms: AtomicU64::new(REPORT_EVERY_MS),
             bytes: AtomicU64::new(0),
@@ -77,12 +82,20 @@ impl Task {
         self
     }
 
+    /// Work whose every step goes on to a task elsewhere, by `forward`: across the border to a plugin.
+    pub(crate) fn forwarding(operation: &'static str, forward: Box<Forward>) -> Self {
+        Task { forward: Some(forward), ..Task::new(operation) }
+    }
+
     /// Adds finished work. Fails with [`Kind::Cancelled`] when the task was asked to stop.
     pub fn step(&self, bytes: u64, entries: u64) -> Result<()> {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.entries.fetch_add(entries, Ordering::Relaxed);
         if self.cancel.is_cancelled() {
             return Err(Error::new(Kind::Cancelled, self.operation));
+        }
+        if let Some(forward) = &self.forward {
+            forward(bytes, entries)?;
         }
         if let Some(report) = &self.report {
             let elapsed = self.started.elapsed().as_millis() as u64;

@@ -10,7 +10,7 @@ use crate::globals::{self, Globals};
 use crate::output::{self, Output, complain};
 use crate::signals::{Caught, Patience, watch};
 use crate::stop::{Outcome, Stop, code, not_yet, usage};
-use crate::verbs::{self, Namespace, Verb, audit, later};
+use crate::verbs::{self, Namespace, Verb, later};
 use crate::work::Work;
 use crate::{help, userns};
 
@@ -37,15 +37,8 @@ impl Context {
 
 /// Runs the command line `line`, which has no program name, and says how it went.
 pub(crate) fn run(line: impl Iterator<Item = OsString>) -> u8 {
-    let line: Vec<OsString> = line.collect();
-    if let [first, word] = line.as_slice()
-        && first == audit::WORKER
-    {
-        // What an audit starts by itself: no verb for people.
-        return audit::work(&word.to_string_lossy());
-    }
     let mut caught = Caught::default();
-    match understood(line.into_iter()).and_then(|plan| plan.map_or(Ok(()), |plan| act(plan, &mut caught))) {
+    match understood(line).and_then(|plan| plan.map_or(Ok(()), |plan| act(plan, &mut caught))) {
         Ok(()) | Err(Stop::PipeClosed) => code::DONE,
         Err(Stop::Reported(number)) => caught.exit_code().filter(|_| number != code::DONE).unwrap_or(number),
         Err(Stop::Failed(error)) => {

@@ -1,14 +1,16 @@
 //! The store as the command opens it.
 
 use std::io::Read;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use storage_core::driver::plugin::{DEFAULT_DIRECTORY, PATH_VARIABLE, Plugins, Refused, Silence, variable_directories};
 use storage_core::driver::{Capability, Registry, Roots};
 use storage_core::idmap::auto::Limits;
 use storage_core::lockfile::{LockWait, Wait};
 use storage_core::store::{AutoIds, StoreOptions, VolatileMounts};
-use storage_core::{Result, archive};
+use storage_core::{Error, Result, archive};
 use storage_driver_btrfs as _;
 use storage_driver_overlay as _;
 use storage_driver_vfs as _;
@@ -29,15 +31,66 @@ use crate::output::complain;
 /// How long a wait for a lock goes on before the command says so.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// The drivers linked into the command.
-pub(crate) fn registry() -> Result<Registry> {
-    Registry::linked()
+/// The drivers linked into the command, and those of plugins. One of those that `--plugin` names must be usable; of those that
+/// are looked for in directories, what is refused is left out and noted.
+pub(crate) fn registry(globals: &Globals) -> Result<Registry> {
+    // A plugin that is loaded stays, so once is enough.
+    static LOADED: Mutex<Option<Registry>> = Mutex::new(None);
+    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(registry) = &*loaded {
+        return Ok(registry.clone());
+    }
+    let registry = with_plugins(globals, |_, error| Err(error))?;
+    Ok(loaded.insert(registry).clone())
+}
+
+/// As [`registry`], but what `--plugin` names is refused like the rest.
+pub(crate) fn tolerant_registry(globals: &Globals) -> Result<Registry> {
+    with_plugins(globals, |registry, error| {
+        let path = error.path().map_or_else(PathBuf::new, Path::to_path_buf);
+        registry.refuse(Refused::new(path, &error));
+        Ok(())
+    })
+}
+
+fn with_plugins(globals: &Globals, mut failed: impl FnMut(&mut Registry, Error) -> Result<()>) -> Result<Registry> {
+    let mut registry = Registry::linked()?;
+    let plugins = plugins(globals);
+    for file in &globals.plugins {
+        if let Err(error) = plugins.add(&mut registry, file) {
+            failed(&mut registry, error)?;
+        }
+    }
+    plugins.load_into(&mut registry);
+    Ok(registry)
+}
+
+/// The loader of plugins, with the directories that the environment, the configuration and this program name. For a plugin
+/// alone, whatever its name: `engine::plugins(globals).load(file)`.
+pub(crate) fn plugins(globals: &Globals) -> Plugins {
+    let process = rustix::process::getuid() == rustix::process::geteuid();
+    // Who runs a program with the rights of somebody else doesn't choose what is loaded into it.
+    let named = std::env::var_os(PATH_VARIABLE).filter(|_| process).unwrap_or_default();
+    Plugins::new()
+        .in_directories(variable_directories(&named))
+        .in_directories(globals.configuration.plugin_directories.iter().cloned())
+        .in_directories([PathBuf::from(DEFAULT_DIRECTORY)])
+        .noticing(PATIENCE, Arc::new(tell_of_silence))
+}
+
+fn tell_of_silence(silence: &Silence) {
+    let Silence { driver, operation, silent, file } = silence;
+    complain(format_args!(
+        "the plugin of the driver {driver} ({}) has not come back from {operation} for {} s",
+        file.display(),
+        silent.as_secs()
+    ));
 }
 
 /// Opens the store that the flags name, with the key of this thread.
 pub(crate) fn open(context: &Context) -> Result<(Store, ThreadKey)> {
     context.globals.configuration.check_supported()?;
-    let registry = registry()?;
+    let registry = registry(&context.globals)?;
     let mut key = ThreadKey::take()?;
     let store = Store::open(&options(&context.globals), &registry, &mut key)?;
     Ok((store, key))

@@ -19,6 +19,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag::value(&["--image-store"], "Separate store for images"),
     Flag::value(&["--lock-timeout"], "Give up waiting for a lock after this time (default: wait, and say so)"),
     Flag::switch(&["--no-progress"], "Never show progress"),
+    Flag::list(&["--plugin"], "Load the driver in this shared object"),
     Flag::switch(&["--progress"], "Show progress even when it goes to a file"),
     Flag::value(&["--run", "-R"], "Root of the runtime state tree (see `lamina config`)"),
     Flag::value(&["--storage-driver", "-s"], "Storage driver to use ($STORAGE_DRIVER)"),
@@ -56,6 +57,8 @@ pub(crate) struct Globals {
     pub(crate) transient: bool,
     pub(crate) driver: Option<String>,
     pub(crate) driver_options: Vec<String>,
+    /// Shared objects of drivers that were named.
+    pub(crate) plugins: Vec<PathBuf>,
     /// The rest of what is configured; what stands above counts where both have it.
     pub(crate) configuration: Configuration,
     pub(crate) durability: Durability,
@@ -77,6 +80,7 @@ impl Globals {
             transient: parsed.on("--transient-store") || configuration.transient,
             driver: configuration.driver.clone(),
             driver_options: configuration.driver_options.clone(),
+            plugins: parsed.list("--plugin").iter().map(roots::absolute).collect::<Result<_>>()?,
             durability: durability(parsed.value("--durability"), configuration.sync)?,
             lock_timeout: parsed.value("--lock-timeout").map(duration).transpose()?,
             progress: match (parsed.on("--no-progress"), parsed.on("--progress")) {

@@ -29,3 +29,6 @@ mod view;
 
 pub use descriptor::DESCRIPTOR;
 pub use driver::{Btrfs, Ways};
+
+#[cfg(feature = "plugin")]
+storage_core::export_driver!(DESCRIPTOR);

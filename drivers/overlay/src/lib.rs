@@ -38,3 +38,6 @@ mod view;
 
 pub use descriptor::DESCRIPTOR;
 pub use driver::Overlay;
+
+#[cfg(feature = "plugin")]
+storage_core::export_driver!(DESCRIPTOR);

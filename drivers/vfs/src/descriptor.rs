@@ -1,14 +1,21 @@
 //! What the driver tells about itself, and its entry in the registry.
 
-use storage_core::driver::{Descriptor, Driver, Request};
+use storage_core::driver::{Descriptor, Driver, Origin, Request};
 use storage_core::error::Result;
 
 use crate::Vfs;
 use crate::survey::survey;
 
 /// The driver's entry in the registry.
-pub const DESCRIPTOR: Descriptor =
-    Descriptor { name: "vfs", version: env!("CARGO_PKG_VERSION"), priority: 0, automatic: false, survey, open };
+pub const DESCRIPTOR: Descriptor = Descriptor {
+    name: "vfs",
+    version: env!("CARGO_PKG_VERSION"),
+    priority: 0,
+    automatic: false,
+    origin: Origin::Linked,
+    survey: &survey,
+    open: &open,
+};
 
 inventory::submit! { DESCRIPTOR }
 

@@ -20,3 +20,6 @@ mod view;
 
 pub use descriptor::DESCRIPTOR;
 pub use driver::Vfs;
+
+#[cfg(feature = "plugin")]
+storage_core::export_driver!(DESCRIPTOR);

@@ -1,15 +1,21 @@
 //! What the driver tells about itself, and its entry in the registry.
 
-use storage_core::driver::{Descriptor, Driver, Request};
+use storage_core::driver::{Descriptor, Driver, Origin, Request};
 use storage_core::error::Result;
 
 use crate::Zfs;
 use crate::survey::survey;
 
-/// The driver's entry in the registry. It isn't chosen unless it is named or on the root already: see `docs/on-disk.md` for
-/// what is open.
-pub const DESCRIPTOR: Descriptor =
-    Descriptor { name: "zfs", version: env!("CARGO_PKG_VERSION"), priority: 50, automatic: false, survey, open };
+/// The driver's entry in the registry.
+pub const DESCRIPTOR: Descriptor = Descriptor {
+    name: "zfs",
+    version: env!("CARGO_PKG_VERSION"),
+    priority: 50,
+    automatic: true,
+    origin: Origin::Linked,
+    survey: &survey,
+    open: &open,
+};
 
 inventory::submit! { DESCRIPTOR }
 

@@ -35,3 +35,6 @@ mod view;
 
 pub use descriptor::DESCRIPTOR;
 pub use driver::Zfs;
+
+#[cfg(feature = "plugin")]
+storage_core::export_driver!(DESCRIPTOR);

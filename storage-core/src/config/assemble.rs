@@ -121,6 +121,7 @@ impl Configuration {
     fn take_rest(&mut self, settings: &Settings) -> Result<()> {
         self.transient = settings.is_on("storage.transient_store");
         self.disable_volatile = settings.is_on("storage.options.disable-volatile");
+        self.plugin_directories = settings.list("lamina.plugin_directories").iter().map(PathBuf::from).collect();
         self.pull_options =
             settings.texts_below(PULL_OPTIONS).map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
         let (least, most) = ("storage.options.auto-userns-min-size", "storage.options.auto-userns-max-size");

@@ -53,6 +53,7 @@ const KEYS: &[(&str, Shape)] = &[
     ("storage.options.root-auto-userns-user", Shape::Text),
     ("storage.options.auto-userns-min-size", Shape::Count),
     ("storage.options.auto-userns-max-size", Shape::Count),
+    ("lamina.plugin_directories", Shape::Paths),
 ];
 
 /// The table whose keys are whatever the tools that pull understand.
@@ -96,7 +97,7 @@ pub(super) fn known(key: &str) -> Known {
         return Known::Value(*shape);
     }
     match key.strip_prefix("storage.options.").map(|rest| rest.split_once('.').unwrap_or((rest, ""))) {
-        None if matches!(key, "storage" | "storage.options") => Known::Table,
+        None if matches!(key, "storage" | "storage.options" | "lamina") => Known::Table,
         Some(("pull_options", "")) => Known::Table,
         Some(("pull_options", _)) => Known::Value(Shape::Text),
         Some((table, inner)) => match DRIVERS.iter().find(|driver| driver.name == table) {
@@ -117,6 +118,9 @@ mod tests {
         for (key, what) in [
             ("storage", Known::Table),
             ("storage.options.overlay", Known::Table),
+            ("lamina", Known::Table),
+            ("lamina.plugin_directories", Known::Value(Shape::Paths)),
+            ("lamina.plugin", Known::Unknown),
             ("storage.graphroot", Known::Value(Shape::Path)),
             ("storage.options.overlay.sync", Known::Value(Shape::Sync)),
             ("storage.options.pull_options.anything", Known::Value(Shape::Text)),

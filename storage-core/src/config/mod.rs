@@ -50,6 +50,8 @@ pub struct Configuration {
     pub auto_userns: AutoUserns,
     /// Whether mounts are never volatile.
     pub disable_volatile: bool,
+    /// Directories of driver plugins: a key of Lamina's own, in a table of its own.
+    pub plugin_directories: Vec<PathBuf>,
     /// What the tools that pull images are told.
     pub pull_options: BTreeMap<String, String>,
     /// Who set each key that counts, and the two roots in any case.

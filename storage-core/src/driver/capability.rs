@@ -1,6 +1,7 @@
 //! What a driver can do on this kernel and filesystem.
 
-/// One thing that a driver may or may not be able to do.
+/// One thing that a driver may or may not be able to do. The order is that of the bits at the border to plugins: new ones
+/// are added at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Capability {
@@ -76,5 +77,11 @@ impl Capabilities {
     /// The set as bits, as the border to plugins carries it.
     pub fn bits(self) -> u64 {
         self.0
+    }
+
+    /// The set that `bits` stand for; those that nobody knows are left out.
+    pub(crate) fn of_bits(bits: u64) -> Self {
+        let has = |capability: &&Capability| bits & (1 << **capability as u64) != 0;
+        Capability::ALL.iter().filter(has).fold(Capabilities::NONE, |set, &each| set.with(each, true))
     }
 }

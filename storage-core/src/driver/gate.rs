@@ -3,12 +3,13 @@
 //! It compares the store of a token with its own, so that proof of a hold on one store opens nothing of another (R9).
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use super::recorded;
 use super::{
     Capabilities, Comparison, Detached, Driver, Exclusive, Extent, Flaw, Home, LayerRef, MountOptions, Mounting,
-    OwnerMaps, Plan, RootFrom, Shared, Staged, Swept, Trash, View,
+    OwnerMaps, Plan, RootFrom, Shared, Staged, Swept, Trash, View, declared,
 };
 use crate::archive::Whiteouts;
 use crate::error::{Error, Kind, Result};
@@ -22,11 +23,14 @@ use crate::task::Task;
 pub struct Gate {
     store: StoreId,
     driver: Box<dyn Driver>,
+    /// What it can do, once that was asked.
+    capabilities: OnceLock<Capabilities>,
 }
 
 /// What may be asked of a driver under a shared hold.
 #[derive(Debug)]
 pub struct SharedAccess<'a, 'g> {
+    gate: &'a Gate,
     driver: &'a dyn Driver,
     held: &'a Shared<'g>,
 }
@@ -41,6 +45,7 @@ pub struct ExclusiveAccess<'a, 'g> {
 /// What may be asked of a driver by who may mount.
 #[derive(Debug)]
 pub struct MountingAccess<'a, 'g> {
+    gate: &'a Gate,
     driver: &'a dyn Driver,
     held: &'a mut Mounting<'g>,
 }
@@ -48,7 +53,7 @@ pub struct MountingAccess<'a, 'g> {
 impl Gate {
     /// The gate of store `store` to `driver`.
     pub fn new(store: StoreId, driver: Box<dyn Driver>) -> Self {
-        Gate { store, driver }
+        Gate { store, driver, capabilities: OnceLock::new() }
     }
 
     fn check(&self, store: StoreId) -> Result<()> {
@@ -61,7 +66,7 @@ impl Gate {
     /// With proof of a shared hold. Fails with [`Kind::LockMisuse`] for a token of another store.
     pub fn shared<'a, 'g>(&'a self, held: &'a Shared<'g>) -> Result<SharedAccess<'a, 'g>> {
         self.check(held.store())?;
-        Ok(SharedAccess { driver: &*self.driver, held })
+        Ok(SharedAccess { gate: self, driver: &*self.driver, held })
     }
 
     /// With proof of an exclusive hold. Fails with [`Kind::LockMisuse`] for a token of another store.
@@ -73,12 +78,12 @@ impl Gate {
     /// With proof of a hold for mounting. Fails with [`Kind::LockMisuse`] for a token of another store.
     pub fn mounting<'a, 'g>(&'a self, held: &'a mut Mounting<'g>) -> Result<MountingAccess<'a, 'g>> {
         self.check(held.store())?;
-        Ok(MountingAccess { driver: &*self.driver, held })
+        Ok(MountingAccess { gate: self, driver: &*self.driver, held })
     }
 
-    /// What the driver can do. Needs no lock.
+    /// What the driver can do. Needs no lock; it may be tried out when it is asked for the first time.
     pub fn capabilities(&self) -> Capabilities {
-        self.driver.capabilities()
+        *self.capabilities.get_or_init(|| self.driver.capabilities())
     }
 
     /// Whether mounts are the kernel's.
@@ -199,8 +204,9 @@ impl SharedAccess<'_, '_> {
         call("recall parent", Proof::Shared, Some(id.as_str()), || self.driver.recall_parent(self.held, id, home))
     }
 
-    /// See [`Driver::begin`].
+    /// See [`Driver::begin`]. Fails with [`Kind::NotSupported`] for a limit where the driver has no quotas.
     pub fn begin(&self, plan: &Plan) -> Result<Box<dyn Staged>> {
+        declared::check_plan(plan, || self.gate.capabilities())?;
         call("begin", Proof::Shared, None, || self.driver.begin(self.held, plan)).map(recorded::staged)
     }
 
@@ -240,8 +246,9 @@ impl ExclusiveAccess<'_, '_> {
 }
 
 impl MountingAccess<'_, '_> {
-    /// See [`Driver::mount`].
+    /// See [`Driver::mount`]. Fails with [`Kind::NotSupported`] for mapped owners where the driver can't show them.
     pub fn mount(&mut self, layer: &LayerRef, options: &MountOptions) -> Result<PathBuf> {
+        declared::check_mount(options, || self.gate.capabilities())?;
         call("mount", Proof::Mounting, Some(layer.id.as_str()), || self.driver.mount(self.held, layer, options))
     }
 

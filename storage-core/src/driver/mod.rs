@@ -4,14 +4,17 @@
 //! [`Mounting`]), not in a comment. `docs/adding-a-driver.md` walks through the whole.
 
 mod capability;
+mod declared;
 mod flaw;
 mod gate;
 mod homes;
 mod layer;
 mod naive;
 mod pinned;
+pub mod plugin;
 mod recorded;
 mod registry;
+mod report;
 mod request;
 mod scratch;
 mod staged;
@@ -26,7 +29,7 @@ pub use homes::Homes;
 pub use layer::{Ancestor, Home, LayerRef, MountOptions, OwnerMaps, Plan, Start};
 pub use naive::{Naive, pack_changes, size_of_changes};
 pub use pinned::PinnedDir;
-pub use registry::{Candidate, Choice, Descriptor, Registry, Survey};
+pub use registry::{Candidate, Choice, Descriptor, Origin, Registry, Survey};
 pub use request::{Request, Roots, is_on};
 pub use scratch::ScratchLocks;
 pub use staged::{Detached, Refusals, RootFrom, Staged, Trash};

@@ -1,13 +1,16 @@
 //! Which drivers there are, which of them work on a root, and why one is chosen.
 //!
 //! A driver has one [`Descriptor`]. It reaches the registry through `inventory` when the driver is linked in
-//! (`inventory::submit! { DESCRIPTOR }`), or by a direct call of [`Registry::add`]. Mind that a driver crate which nobody
+//! (`inventory::submit! { DESCRIPTOR }`), by a direct call of [`Registry::add`], or from a shared object
+//! ([`super::plugin::Plugins`]); behind all three doors it is one like any other. Mind that a driver crate which nobody
 //! names is not linked at all: `use storage_driver_overlay as _;` keeps it.
 
+use super::plugin::Refused;
 use super::{Capabilities, Driver, Request, Roots};
 use crate::error::{Error, Kind, Result};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 /// What a driver tells about itself before it is opened.
 #[derive(Clone, Copy)]
@@ -20,10 +23,21 @@ pub struct Descriptor {
     pub priority: i32,
     /// Whether it is chosen without being named. The copying driver is not: it works everywhere, at a price.
     pub automatic: bool,
+    /// Where it comes from.
+    pub origin: Origin,
     /// Looks whether the driver can work there; changes nothing that stays.
-    pub survey: fn(&Request) -> Survey,
+    pub survey: &'static (dyn Fn(&Request) -> Survey + Sync),
     /// Opens the driver, making its home when it is missing.
-    pub open: fn(&Request) -> Result<Box<dyn Driver>>,
+    pub open: &'static (dyn Fn(&Request) -> Result<Box<dyn Driver>> + Sync),
+}
+
+/// Where a driver comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It is linked into the program.
+    Linked,
+    /// It was loaded from this shared object ([`super::plugin`]).
+    Loaded(&'static Path),
 }
 
 inventory::collect!(Descriptor);
@@ -71,6 +85,7 @@ pub struct Choice {
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     drivers: BTreeMap<&'static str, Descriptor>,
+    refused: Vec<Refused>,
 }
 
 impl Registry {
@@ -95,6 +110,16 @@ impl Registry {
         }
     }
 
+    /// Notes a plugin that was not taken.
+    pub fn refuse(&mut self, refused: Refused) {
+        self.refused.push(refused);
+    }
+
+    /// The plugins that were not taken, with the reasons.
+    pub fn refused(&self) -> &[Refused] {
+        &self.refused
+    }
+
     /// The names, sorted.
     pub fn names(&self) -> Vec<&'static str> {
         self.drivers.keys().copied().collect()
@@ -104,8 +129,9 @@ impl Registry {
     pub fn get(&self, name: &str) -> Result<Descriptor> {
         let name = if name == "overlay2" { "overlay" } else { name };
         self.drivers.get(name).copied().ok_or_else(|| {
+            let refused: String = self.refused.iter().map(|each| format!("; refused: {}", each.reason)).collect();
             Error::new(Kind::DriverUnknown, "find driver")
-                .detail(format!("no driver is called {name:?}"))
+                .detail(format!("no driver is called {name:?}{refused}"))
                 .remedy(format!("choose one of {}", self.names().join(", ")))
         })
     }

@@ -126,6 +126,11 @@ impl Detached {
         self
     }
 
+    /// The descriptors, to carry them across the border to plugins.
+    pub(crate) fn into_mounts(self) -> Vec<OwnedFd> {
+        self.mounts
+    }
+
     /// Whether there was a mount to take away.
     pub fn any(&self) -> bool {
         !self.mounts.is_empty()

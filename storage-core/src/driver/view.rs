@@ -38,6 +38,11 @@ impl View {
         self
     }
 
+    /// What it is made of, to carry it across the border to plugins.
+    pub(crate) fn into_parts(self) -> (OwnedFd, Vec<Box<dyn Pin>>) {
+        (self.root, self.pins)
+    }
+
     /// The root directory of the tree, readable, for `openat` and its kin.
     pub fn root(&self) -> BorrowedFd<'_> {
         self.root.as_fd()

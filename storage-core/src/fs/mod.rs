@@ -3,6 +3,7 @@
 pub mod atomic;
 pub mod beneath;
 pub mod copy;
+mod files;
 mod identity;
 mod ladder;
 pub mod probe;
@@ -13,6 +14,7 @@ pub mod tempdir;
 mod usage;
 pub mod xattr;
 
+pub use files::{Disk, Files, Opening, Protocol};
 pub use identity::{FileId, lasting_identity};
 pub use ladder::{Ladder, entries, open_directory};
 pub use subvolume::is_subvolume;

@@ -21,17 +21,14 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::atomic::rename_over;
-use super::remove::{clear_marks, remove_tree};
-use super::{FileId, identity};
+use super::{Disk, FileId, Files, Opening, Protocol};
 use crate::error::{Error, Kind, OsContext, Result};
-use crate::ids::random_name;
-use crate::sys::ofd::{self, Mode};
+use crate::sys::ofd::Mode;
 use crate::task::Task;
 
 pub(super) const LOCK_PREFIX: &str = "lock-";
@@ -41,28 +38,31 @@ const ATTEMPTS: usize = 100;
 
 /// A directory of staging and trash places.
 #[derive(Clone, Debug)]
-pub struct TempDirs {
+pub struct TempDirs<F: Files = Disk> {
+    files: F,
     root: PathBuf,
 }
 
 /// One staging place, held. Dropping it deletes what is in it.
 #[derive(Debug)]
 #[must_use = "a staging place that is dropped is deleted"]
-pub struct TempDir {
+pub struct TempDir<F: Files = Disk> {
+    files: F,
     root: PathBuf,
     suffix: String,
-    lock: File,
+    lock: F::File,
     id: FileId,
 }
 
 /// One piece of trash: renamed out of the way, not deleted yet. Dropping it leaves it for a sweep.
 #[derive(Debug)]
 #[must_use = "trash that is dropped stays until the next sweep"]
-pub struct Trashed {
+pub struct Trashed<F: Files = Disk> {
+    files: F,
     path: PathBuf,
     lock_path: PathBuf,
     /// Held, unless the disk was too full to make one.
-    lock: Option<File>,
+    lock: Option<F::File>,
 }
 
 /// What became of one place in a sweep.
@@ -75,7 +75,14 @@ enum Outcome {
 impl TempDirs {
     /// The places below `root`, which is made when first needed.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        TempDirs { root: root.into() }
+        TempDirs::among(Disk, root)
+    }
+}
+
+impl<F: Files> TempDirs<F> {
+    /// The places below `root` among `files`.
+    pub fn among(files: F, root: impl Into<PathBuf>) -> Self {
+        TempDirs { files, root: root.into() }
     }
 
     /// The directory that holds the places.
@@ -84,15 +91,15 @@ impl TempDirs {
     }
 
     /// Makes a staging place.
-    pub fn create(&self) -> Result<TempDir> {
+    pub fn create(&self) -> Result<TempDir<F>> {
         let (suffix, lock) = self.new_lock()?;
         let path = self.dir_path(&suffix);
-        let made = std::fs::DirBuilder::new().mode(0o700).create(&path).os("mkdir", &path);
-        let id = made.and_then(|()| FileId::of_path(&path)?.ok_or_else(|| vanished(&path)));
+        let made = self.files.make_directory(&path);
+        let id = made.and_then(|()| self.files.id_at(&path)?.ok_or_else(|| vanished(&path)));
         match id {
-            Ok(id) => Ok(TempDir { root: self.root.clone(), suffix, lock, id }),
+            Ok(id) => Ok(TempDir { files: self.files.clone(), root: self.root.clone(), suffix, lock, id }),
             Err(error) => {
-                let _ = std::fs::remove_file(self.lock_path(&suffix));
+                let _ = self.files.remove_file(&self.lock_path(&suffix));
                 Err(error)
             }
         }
@@ -101,25 +108,25 @@ impl TempDirs {
     /// Renames `path` into trash. `None` when nothing stands there.
     ///
     /// The rename is atomic and, but for the name itself, needs no space.
-    pub fn trash(&self, path: &Path) -> Result<Option<Trashed>> {
+    pub fn trash(&self, path: &Path) -> Result<Option<Trashed<F>>> {
         let (suffix, lock) = match self.new_lock() {
             Ok((suffix, lock)) => (suffix, Some(lock)),
-            Err(error) if error.kind() == Kind::NoSpace => (random_name(b"0123456789", 12)?, None),
+            Err(error) if error.kind() == Kind::NoSpace => (self.files.fresh_name()?, None),
             Err(error) => return Err(error),
         };
-        let trashed = Trashed { path: self.dir_path(&suffix), lock_path: self.lock_path(&suffix), lock };
-        let renamed = rename_no_replace(path, &trashed.path).or_else(|error| match error.errno() {
-            Some(libc::EPERM) if clear_marks(path) => rename_no_replace(path, &trashed.path),
+        let trashed = self.trashed(&suffix, lock);
+        let renamed = self.files.rename_new(path, &trashed.path).or_else(|error| match error.errno() {
+            Some(libc::EPERM) if self.files.clear_marks(path) => self.files.rename_new(path, &trashed.path),
             _ => Err(error),
         });
         match renamed {
             Ok(()) => Ok(Some(trashed)),
             Err(error) => {
                 if trashed.lock.is_some() {
-                    let _ = std::fs::remove_file(&trashed.lock_path);
+                    let _ = self.files.remove_file(&trashed.lock_path);
                 }
                 // Also the place for trash may be missing, where a full disk has no room for it.
-                let absent = error.kind() == Kind::NotFound && FileId::of_path(path)?.is_none();
+                let absent = error.kind() == Kind::NotFound && self.files.id_at(path)?.is_none();
                 if absent { Ok(None) } else { Err(error) }
             }
         }
@@ -146,52 +153,47 @@ impl TempDirs {
     }
 
     fn suffixes(&self) -> Result<BTreeSet<String>> {
-        let entries = match std::fs::read_dir(&self.root) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeSet::new()),
-            Err(error) => return Err(error).os("read directory", &self.root),
-        };
-        let mut suffixes = BTreeSet::new();
-        for entry in entries {
-            let name = entry.os("read directory", &self.root)?.file_name();
-            let Some(name) = name.to_str() else { continue };
-            if let Some(suffix) = name.strip_prefix(DIR_PREFIX).or_else(|| name.strip_prefix(LOCK_PREFIX)) {
-                suffixes.insert(suffix.to_owned());
-            }
-        }
-        Ok(suffixes)
+        let names = self.files.names(&self.root)?;
+        let suffix =
+            |name: &String| name.strip_prefix(DIR_PREFIX).or_else(|| name.strip_prefix(LOCK_PREFIX)).map(str::to_owned);
+        Ok(names.iter().filter_map(suffix).collect())
     }
 
     fn sweep_one(&self, suffix: &str, task: &Task) -> Result<Outcome> {
         let lock_path = self.lock_path(suffix);
-        let lock = match open_lock(&lock_path, true) {
-            Ok(lock) if !take(&lock, &lock_path)? => return Ok(Outcome::InUse),
+        let lock = match self.files.open(&lock_path, Opening::Lock) {
+            Ok(lock) if !self.take(&lock, &lock_path)? => return Ok(Outcome::InUse),
             Ok(lock) => Some(lock),
             Err(error) if error.kind() == Kind::NoSpace => None,
             Err(error) => return Err(error),
         };
-        Trashed { path: self.dir_path(suffix), lock_path, lock }.delete(task)
+        self.trashed(suffix, lock).delete(task)
+    }
+
+    fn trashed(&self, suffix: &str, lock: Option<F::File>) -> Trashed<F> {
+        Trashed { files: self.files.clone(), path: self.dir_path(suffix), lock_path: self.lock_path(suffix), lock }
+    }
+
+    /// Takes the lock, and makes sure that it is the one at the path: another may have reclaimed it in between.
+    fn take(&self, lock: &F::File, path: &Path) -> Result<bool> {
+        Ok(self.files.try_lock(lock, path, Protocol::Record, Mode::Exclusive)? && is_at_path(&self.files, lock, path)?)
     }
 
     /// Makes a lock file of a new name and holds it.
-    fn new_lock(&self) -> Result<(String, File)> {
+    fn new_lock(&self) -> Result<(String, F::File)> {
         for _ in 0..ATTEMPTS {
-            let suffix = random_name(b"0123456789", 12)?;
+            let suffix = self.files.fresh_name()?;
             let path = self.lock_path(&suffix);
-            let lock = match open_lock(&path, false) {
+            let lock = match self.files.open(&path, Opening::NewLock) {
                 Ok(lock) => lock,
                 Err(error) if error.errno() == Some(libc::EEXIST) => continue,
                 Err(error) if error.errno() == Some(libc::ENOENT) => {
-                    std::fs::DirBuilder::new()
-                        .recursive(true)
-                        .mode(0o700)
-                        .create(&self.root)
-                        .os("mkdir", &self.root)?;
+                    self.files.make_directories(&self.root)?;
                     continue;
                 }
                 Err(error) => return Err(error),
             };
-            if take(&lock, &path)? {
+            if self.take(&lock, &path)? {
                 return Ok((suffix, lock));
             }
         }
@@ -209,7 +211,7 @@ impl TempDirs {
     }
 }
 
-impl TempDir {
+impl<F: Files> TempDir<F> {
     /// The directory, for its maker to fill.
     pub fn path(&self) -> PathBuf {
         self.root.join(format!("{DIR_PREFIX}{}", self.suffix))
@@ -218,22 +220,20 @@ impl TempDir {
     /// Fails with [`Kind::Changed`] unless the lock and the directory are still the ones that were made.
     pub fn check(&self) -> Result<()> {
         let path = self.path();
-        let lock_is_ours = is_at_path(&self.lock, &self.lock_path())?;
-        if lock_is_ours && FileId::of_path(&path)? == Some(self.id) { Ok(()) } else { Err(vanished(&path)) }
+        let lock_is_ours = is_at_path(&self.files, &self.lock, &self.lock_path())?;
+        if lock_is_ours && self.files.id_at(&path)? == Some(self.id) { Ok(()) } else { Err(vanished(&path)) }
     }
 
     /// Moves `name` of this place to `target`, where nothing may be, after a [`TempDir::check`].
     pub fn move_out(&self, name: &str, target: &Path) -> Result<()> {
         self.check()?;
-        rename_no_replace(&self.path().join(name), target)
+        self.files.rename_new(&self.path().join(name), target)
     }
 
     /// Exchanges `name` of this place with `target`, atomically, after a [`TempDir::check`].
     pub fn exchange(&self, name: &str, target: &Path) -> Result<()> {
-        use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
         self.check()?;
-        renameat2(AT_FDCWD, &self.path().join(name), AT_FDCWD, target, RenameFlags::RENAME_EXCHANGE)
-            .os("renameat2(exchange)", target)
+        self.files.exchange(&self.path().join(name), target)
     }
 
     /// Deletes the place and reports what failed, which a drop can't.
@@ -249,20 +249,19 @@ impl TempDir {
         if self.check().is_err() {
             return Ok(());
         }
-        remove_tree(&self.path(), &Task::new("delete staging"))?;
-        let path = self.lock_path();
-        std::fs::remove_file(&path).os("unlink", &path)
+        self.files.remove_tree(&self.path(), &Task::new("delete staging"))?;
+        self.files.remove_file(&self.lock_path())
     }
 }
 
-impl Drop for TempDir {
+impl<F: Files> Drop for TempDir<F> {
     /// What can't be deleted stays; a sweep reclaims it once the lock is gone.
     fn drop(&mut self) {
         let _ = self.delete();
     }
 }
 
-impl Trashed {
+impl<F: Files> Trashed<F> {
     /// Where it lies.
     pub fn path(&self) -> &Path {
         &self.path
@@ -274,12 +273,12 @@ impl Trashed {
     }
 
     fn delete(&self, task: &Task) -> Result<Outcome> {
-        if is_viewed(&self.path)? {
+        if self.files.is_viewed(&self.path)? {
             return Ok(Outcome::InUse);
         }
-        remove_tree(&self.path, task)?;
+        self.files.remove_tree(&self.path, task)?;
         if self.lock.is_some() {
-            std::fs::remove_file(&self.lock_path).os("unlink", &self.lock_path)?;
+            self.files.remove_file(&self.lock_path)?;
         }
         Ok(Outcome::Reclaimed)
     }
@@ -291,7 +290,7 @@ pub fn hold_for_view(dir: &File, path: &Path) -> Result<()> {
 }
 
 /// Whether somebody has a view of the trash at `path`, or of a layer directly below it (where the reference puts them).
-fn is_viewed(path: &Path) -> Result<bool> {
+pub(super) fn is_viewed(path: &Path) -> Result<bool> {
     let Some(dir) = open_dir(path)? else { return Ok(false) };
     if fs2::FileExt::try_lock_exclusive(&dir).is_err() {
         return Ok(true);
@@ -318,24 +317,8 @@ fn open_dir(path: &Path) -> Result<Option<File>> {
     }
 }
 
-fn open_lock(path: &Path, may_exist: bool) -> Result<File> {
-    let mut options = File::options();
-    options.read(true).write(true).truncate(false).mode(0o644).custom_flags(libc::O_NOFOLLOW);
-    if may_exist {
-        options.create(true)
-    } else {
-        options.create_new(true)
-    };
-    options.open(path).os("open lock file", path)
-}
-
-/// Takes the lock, and makes sure that it is the one at the path: another may have reclaimed it in between.
-fn take(lock: &File, path: &Path) -> Result<bool> {
-    Ok(ofd::try_lock(lock, Mode::Exclusive).os("fcntl(F_OFD_SETLK)", path)? && is_at_path(lock, path)?)
-}
-
-fn is_at_path(file: &File, path: &Path) -> Result<bool> {
-    Ok(FileId::of_path(path)? == Some(identity::FileId::of_fd(file, path)?))
+fn is_at_path<F: Files>(files: &F, file: &F::File, path: &Path) -> Result<bool> {
+    Ok(files.id_at(path)? == Some(files.id_of(file, path)?))
 }
 
 fn vanished(path: &Path) -> Error {

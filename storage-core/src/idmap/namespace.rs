@@ -53,6 +53,11 @@ impl Namespace {
         Ok(made)
     }
 
+    /// The namespace `fd`, which somebody else made with `maps`.
+    pub(crate) fn received(maps: Maps, fd: OwnedFd) -> Self {
+        Namespace { maps: Arc::new(maps), fd: Arc::new(fd) }
+    }
+
     /// Its maps.
     pub fn maps(&self) -> &Maps {
         &self.maps

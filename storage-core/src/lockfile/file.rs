@@ -1,18 +1,13 @@
 //! Taking and holding a lock file.
-#![allow(clippy::disallowed_methods, reason = "the turn is a file that only Lamina locks")]
 
-use std::fs::{DirBuilder, File};
-use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::holder::{self, Holder};
+use super::holder::{self, Holder, LockFiles};
 use super::{LastWrite, LockWait, Mode, Wait};
-use crate::error::{Error, Kind, OsContext, Result};
-use crate::fs::FileId;
+use crate::error::{Error, Kind, Result};
+use crate::fs::{Disk, Files, Opening, Protocol};
 use crate::record::{self, Held, Patience};
-use crate::sys::ofd;
 
 /// Whether a lock file may be written, and so held exclusively.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +25,8 @@ const REOPENS: usize = 100;
 
 /// A lock file, not held. Many holds of it may exist at once, as far as their modes agree.
 #[derive(Clone, Debug)]
-pub struct LockFile {
+pub struct LockFile<F: LockFiles = Disk> {
+    files: F,
     path: PathBuf,
     access: Access,
     turn: Option<PathBuf>,
@@ -39,10 +35,11 @@ pub struct LockFile {
 /// One hold of a lock file. Dropping it releases the lock.
 #[derive(Debug)]
 #[must_use = "dropping a hold releases the lock at once"]
-pub struct Hold {
-    file: File,
+pub struct Hold<F: Files = Disk> {
+    file: F::File,
     /// Behind the descriptor, so that it is dropped after it.
     _noted: Held,
+    files: F,
     path: PathBuf,
     mode: Mode,
 }
@@ -50,7 +47,14 @@ pub struct Hold {
 impl LockFile {
     /// The lock file at `path`, which is made when first taken.
     pub fn new(path: impl Into<PathBuf>, access: Access) -> Self {
-        LockFile { path: path.into(), access, turn: None }
+        LockFile::among(Disk, path, access)
+    }
+}
+
+impl<F: LockFiles> LockFile<F> {
+    /// The lock file at `path` among `files`, which is made when first taken.
+    pub fn among(files: F, path: impl Into<PathBuf>, access: Access) -> Self {
+        LockFile { files, path: path.into(), access, turn: None }
     }
 
     /// Lets waiting writers go before new readers, by a turn on the file `turn`, which only Lamina knows.
@@ -68,33 +72,33 @@ impl LockFile {
     ///
     /// Fails with [`Kind::Locked`] at the deadline, naming the holders; with [`Kind::ReadOnlyStore`] when an exclusive hold
     /// of a read-only file is wanted.
-    pub fn acquire(&self, mode: Mode, wait: &Wait) -> Result<Hold> {
+    pub fn acquire(&self, mode: Mode, wait: &Wait) -> Result<Hold<F>> {
         let started = Instant::now();
         // A limit beyond what time can say is none.
         let deadline = wait.limit().and_then(|limit| started.checked_add(limit));
         let turn = self.take_turn(mode, wait, deadline)?;
         for _ in 0..REOPENS {
             let file = self.open(mode)?;
-            let noted = Held::wanted(&file, &self.path, mode, Patience::Waits);
+            let noted = self.note(&file, mode, Patience::Waits);
             self.lock(&file, mode, wait, started, deadline)?;
             if self.is_current(&file)? {
                 drop(turn);
-                return Ok(Hold { file, _noted: noted.taken(), path: self.path.clone(), mode });
+                return Ok(self.hold(file, mode, noted));
             }
         }
         Err(Error::new(Kind::Locked, "lock").at(&self.path).detail("the file is being replaced all the time"))
     }
 
     /// Takes the lock in `mode` if nobody is in the way.
-    pub fn try_acquire(&self, mode: Mode) -> Result<Option<Hold>> {
+    pub fn try_acquire(&self, mode: Mode) -> Result<Option<Hold<F>>> {
         for _ in 0..REOPENS {
             let file = self.open(mode)?;
-            let noted = Held::wanted(&file, &self.path, mode, Patience::Tries);
-            if !ofd::try_lock(&file, mode).os("fcntl(F_OFD_SETLK)", &self.path)? {
+            let noted = self.note(&file, mode, Patience::Tries);
+            if !self.files.try_lock(&file, &self.path, Protocol::Record, mode)? {
                 return Ok(None);
             }
             if self.is_current(&file)? {
-                return Ok(Some(Hold { file, _noted: noted.taken(), path: self.path.clone(), mode }));
+                return Ok(Some(self.hold(file, mode, noted)));
             }
         }
         Ok(None)
@@ -102,51 +106,46 @@ impl LockFile {
 
     /// Who would keep a lock of `mode` from being taken now, as far as can be seen.
     pub fn holders(&self, mode: Mode) -> Result<Vec<Holder>> {
-        Ok(holder::holders(&self.open(Mode::Shared)?, mode))
+        Ok(self.files.holders(&self.open(Mode::Shared)?, mode))
     }
 
-    fn lock(&self, file: &File, mode: Mode, wait: &Wait, started: Instant, deadline: Option<Instant>) -> Result<()> {
-        let attempt = || ofd::try_lock(file, mode).os("fcntl(F_OFD_SETLK)", &self.path);
+    fn note(&self, file: &F::File, mode: Mode, patience: Patience) -> Held {
+        Held::wanted(|| self.files.descriptor(file), &self.path, mode, patience)
+    }
+
+    fn hold(&self, file: F::File, mode: Mode, noted: Held) -> Hold<F> {
+        Hold { file, _noted: noted.taken(), files: self.files.clone(), path: self.path.clone(), mode }
+    }
+
+    fn lock(&self, file: &F::File, mode: Mode, wait: &Wait, started: Instant, deadline: Option<Instant>) -> Result<()> {
+        let attempt = || self.files.try_lock(file, &self.path, Protocol::Record, mode);
         if attempt()? {
             return Ok(());
         }
         wait.watch(self.reporter(mode), || match deadline {
-            None => ofd::lock(file, mode).os("fcntl(F_OFD_SETLKW)", &self.path),
+            None => self.files.lock(file, &self.path, Protocol::Record, mode),
             Some(deadline) if poll(deadline, attempt)? => Ok(()),
-            Some(_) => Err(self.gave_up(mode, started.elapsed(), &holder::holders(file, mode))),
+            Some(_) => Err(self.gave_up(mode, started.elapsed(), &self.files.holders(file, mode))),
         })
     }
 
     /// A writer keeps the turn until it has the lock; a reader waits while a writer has the turn.
-    fn take_turn(&self, mode: Mode, wait: &Wait, deadline: Option<Instant>) -> Result<Option<File>> {
+    fn take_turn(&self, mode: Mode, wait: &Wait, deadline: Option<Instant>) -> Result<Option<F::File>> {
         let Some(path) = &self.turn else { return Ok(None) };
-        let turn = match File::options().create(true).truncate(false).write(true).mode(0o600).open(path) {
+        let turn = match self.files.open(path, Opening::Turn) {
             Ok(turn) => turn,
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound) => {
-                make_parent(path)?;
-                File::options().create(true).truncate(false).write(true).mode(0o600).open(path).os("open", path)?
+            Err(error) if error.kind() == Kind::NotFound => {
+                self.make_parent(path)?;
+                self.files.open(path, Opening::Turn)?
             }
             // The turn is a courtesy: without one the lock still excludes.
             Err(_) => return Ok(None),
         };
-        let attempt = || match mode {
-            Mode::Shared => Ok(fs2::FileExt::try_lock_shared(&turn).is_ok()),
-            Mode::Exclusive => Ok(fs2::FileExt::try_lock_exclusive(&turn).is_ok()),
-        };
-        let block = || loop {
-            let locked = match mode {
-                Mode::Shared => fs2::FileExt::lock_shared(&turn),
-                Mode::Exclusive => fs2::FileExt::lock_exclusive(&turn),
-            };
-            match locked {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                other => return other.os("flock", path),
-            }
-        };
+        let attempt = || self.files.try_lock(&turn, path, Protocol::Own, mode);
         if !attempt()? {
             wait.watch(self.reporter(mode), || match deadline {
                 Some(deadline) => poll(deadline, attempt).map(drop),
-                None => block(),
+                None => self.files.lock(&turn, path, Protocol::Own, mode),
             })?;
         }
         Ok((mode == Mode::Exclusive).then_some(turn))
@@ -159,24 +158,19 @@ impl LockFile {
         move |waited| LockWait { mode, waited, holders: lock.holders(mode).unwrap_or_default(), path: lock.path }
     }
 
-    fn open(&self, mode: Mode) -> Result<File> {
+    fn open(&self, mode: Mode) -> Result<F::File> {
         let writable = self.access == Access::ReadWrite;
         if mode == Mode::Exclusive && !writable {
             return Err(Error::new(Kind::ReadOnlyStore, "lock for writing").at(&self.path));
         }
-        let open = || {
-            // O_CREAT also for reading: the first reader of a store may come before its first writer.
-            let flags = libc::O_CREAT | libc::O_NOFOLLOW;
-            File::options().read(true).write(writable).custom_flags(flags).mode(0o644).open(&self.path)
-        };
-        match open() {
-            Err(error) if error.kind() == ErrorKind::NotFound && writable => {
-                make_parent(&self.path)?;
-                open()
+        let opening = if writable { Opening::Lock } else { Opening::LockForReading };
+        match self.files.open(&self.path, opening) {
+            Err(error) if error.kind() == Kind::NotFound && writable => {
+                self.make_parent(&self.path)?;
+                self.files.open(&self.path, opening)
             }
             other => other,
         }
-        .os("open lock file", &self.path)
         .map_err(|error| match error.kind() {
             Kind::Permission => error.remedy("run as the owner of the store, or give --graph and --run of your own"),
             Kind::ReadOnlyStore => error.remedy("the filesystem is read-only: mount it writable"),
@@ -184,8 +178,13 @@ impl LockFile {
         })
     }
 
-    fn is_current(&self, file: &File) -> Result<bool> {
-        Ok(FileId::of_path(&self.path)? == Some(FileId::of_fd(file, &self.path)?))
+    /// Whether what was locked is what others find at the path.
+    fn is_current(&self, file: &F::File) -> Result<bool> {
+        Ok(self.files.id_at(&self.path)? == Some(self.files.id_of(file, &self.path)?))
+    }
+
+    fn make_parent(&self, path: &Path) -> Result<()> {
+        self.files.make_directories(path.parent().unwrap_or(Path::new("/")))
     }
 
     fn gave_up(&self, mode: Mode, waited: Duration, holders: &[Holder]) -> Error {
@@ -201,7 +200,7 @@ impl LockFile {
     }
 }
 
-impl Hold {
+impl<F: Files> Hold<F> {
     /// How the lock is held.
     pub fn mode(&self) -> Mode {
         self.mode
@@ -209,7 +208,7 @@ impl Hold {
 
     /// Who wrote last.
     pub fn last_write(&self) -> Result<LastWrite> {
-        LastWrite::read(&self.file, &self.path)
+        LastWrite::read(|buffer, offset| self.files.read_at(&self.file, &self.path, buffer, offset))
     }
 
     /// Records a write of ours, so that every other process knows that what it read may be out of date. Done before the
@@ -219,7 +218,7 @@ impl Hold {
             return Err(Error::new(Kind::LockMisuse, "record a write").at(&self.path).detail("held for reading only"));
         }
         let record = LastWrite::fresh()?;
-        record.write(&self.file, &self.path)?;
+        self.files.write_start(&self.file, &self.path, record.bytes())?;
         record::wrote(&self.path);
         Ok(record)
     }
@@ -239,11 +238,6 @@ fn poll(deadline: Instant, mut attempt: impl FnMut() -> Result<bool>) -> Result<
         std::thread::sleep(pause.min(deadline - now));
         pause = (pause * 2).min(longest);
     }
-}
-
-fn make_parent(path: &Path) -> Result<()> {
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    DirBuilder::new().recursive(true).mode(0o700).create(parent).os("mkdir", parent)
 }
 
 #[cfg(test)]

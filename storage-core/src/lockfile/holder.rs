@@ -10,7 +10,20 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::Mode;
+use crate::fs::{Disk, Files};
 use crate::sys::ofd;
+
+/// Files whose locks' holders may be known.
+pub trait LockFiles: Files {
+    /// The holders that keep `file` from being locked in `wanted`, as far as can be seen.
+    fn holders(&self, file: &Self::File, wanted: Mode) -> Vec<Holder>;
+}
+
+impl LockFiles for Disk {
+    fn holders(&self, file: &File, wanted: Mode) -> Vec<Holder> {
+        holders(file, wanted)
+    }
+}
 
 /// A process that holds a lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +47,7 @@ impl fmt::Display for Holder {
 }
 
 /// The holders that keep `file` from being locked in `wanted`.
-pub(super) fn holders(file: &File, wanted: Mode) -> Vec<Holder> {
+fn holders(file: &File, wanted: Mode) -> Vec<Holder> {
     let Ok(Some(conflict)) = ofd::conflict(file, wanted) else { return Vec::new() };
     if let Some(pid) = conflict.pid {
         return vec![Holder { pid: Some(pid), command: command_of(pid), mode: conflict.mode }];

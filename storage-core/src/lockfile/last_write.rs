@@ -10,13 +10,10 @@
 //! Readers compare it as a whole and never look inside: other versions wrote other sizes and contents. A file of no bytes
 //! means that nobody wrote yet, which is a normal state.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::error::{OsContext, Result};
+use crate::error::Result;
 use crate::ids::random_bytes;
 
 const SIZE: usize = 64;
@@ -44,10 +41,11 @@ impl LastWrite {
         Ok(LastWrite { bytes, length: SIZE })
     }
 
-    pub(super) fn read(file: &File, path: &Path) -> Result<Self> {
+    /// Reads a record by `read_at`, which fills a buffer from an offset.
+    pub(super) fn read(mut read_at: impl FnMut(&mut [u8], u64) -> Result<usize>) -> Result<Self> {
         let mut record = LastWrite::NEVER;
         while record.length < SIZE {
-            match file.read_at(&mut record.bytes[record.length..], record.length as u64).os("pread", path)? {
+            match read_at(&mut record.bytes[record.length..], record.length as u64)? {
                 0 => break,
                 read => record.length += read,
             }
@@ -55,8 +53,9 @@ impl LastWrite {
         Ok(record)
     }
 
-    pub(super) fn write(&self, file: &File, path: &Path) -> Result<()> {
-        file.write_all_at(&self.bytes[..self.length], 0).os("pwrite", path)
+    /// As it stands in the file.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
     }
 }
 

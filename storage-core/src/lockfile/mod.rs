@@ -17,6 +17,6 @@ mod wait;
 
 pub use crate::sys::ofd::Mode;
 pub use file::{Access, Hold, LockFile};
-pub use holder::Holder;
+pub use holder::{Holder, LockFiles};
 pub use last_write::LastWrite;
 pub use wait::{LockWait, Wait};

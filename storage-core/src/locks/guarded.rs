@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::Arc;
 
-use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use parking_lot::lock_api::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::key::{Key, MayTake};
 use super::level::{Layers, Level, Mounts};
@@ -15,19 +15,19 @@ use super::token::{Exclusive, Mounting, Shared, StoreId};
 use super::watched::Watched;
 use super::world::World;
 use crate::error::{Error, Kind, Result};
-use crate::lockfile::{LastWrite, LockFile, Mode, Wait};
+use crate::lockfile::{Hold, LastWrite, LockFile, LockFiles, Mode, Wait};
 
 /// The records of level `L`, behind their lock file and a lock of this process.
 pub struct Guarded<L: Level, T: Table, W: World> {
     store: StoreId,
     /// Usually one. A store whose images stand in a separate place has two, taken in this order.
-    locks: Vec<LockFile>,
+    locks: Vec<LockFile<W::Files>>,
     /// How long a snapshot waits, when it has to.
     patience: Wait,
     watched: Watched<T, W>,
     /// The in-process lock. It protects no more than the pointer, but it is taken after the file lock and given back before
     /// it, so that a guard is one hold of both.
-    state: RwLock<()>,
+    state: RwLock<W::Raw, ()>,
     level: PhantomData<fn() -> L>,
 }
 
@@ -36,8 +36,8 @@ pub struct Guarded<L: Level, T: Table, W: World> {
 pub struct ReadGuard<'g, L: Level, T: Table, W: World> {
     loaded: Arc<Loaded<T, W>>,
     owner: &'g Guarded<L, T, W>,
-    _state: RwLockReadGuard<'g, ()>,
-    holds: Vec<W::Hold>,
+    _state: RwLockReadGuard<'g, W::Raw, ()>,
+    holds: Vec<Hold<W::Files>>,
 }
 
 /// The level is held for writing.
@@ -45,19 +45,25 @@ pub struct ReadGuard<'g, L: Level, T: Table, W: World> {
 pub struct WriteGuard<'g, L: Level, T: Table, W: World> {
     loaded: Arc<Loaded<T, W>>,
     owner: &'g Guarded<L, T, W>,
-    _state: RwLockWriteGuard<'g, ()>,
-    holds: Vec<W::Hold>,
+    _state: RwLockWriteGuard<'g, W::Raw, ()>,
+    holds: Vec<Hold<W::Files>>,
 }
 
 impl<L: Level, T: Table, W: World> Guarded<L, T, W> {
     /// The records in `files`, behind `locks`, of the store `store`. `patience` is for snapshots that need the lock.
-    pub fn new(store: StoreId, world: W, locks: Vec<LockFile>, files: Vec<RecordFile>, patience: Wait) -> Self {
+    pub fn new(
+        store: StoreId,
+        world: W,
+        locks: Vec<LockFile<W::Files>>,
+        files: Vec<RecordFile>,
+        patience: Wait,
+    ) -> Self {
         let watched = Watched::new(world, files);
         Guarded { store, locks, patience, watched, state: RwLock::new(()), level: PhantomData }
     }
 
     /// The lock files of the level.
-    pub fn lock_files(&self) -> &[LockFile] {
+    pub fn lock_files(&self) -> &[LockFile<W::Files>] {
         &self.locks
     }
 
@@ -86,8 +92,8 @@ impl<L: Level, T: Table, W: World> Guarded<L, T, W> {
         self.watched.is_current(table)
     }
 
-    fn lock(&self, mode: Mode, wait: &Wait) -> Result<Vec<W::Hold>> {
-        self.locks.iter().map(|file| self.watched.world.lock(file, mode, wait)).collect()
+    fn lock(&self, mode: Mode, wait: &Wait) -> Result<Vec<Hold<W::Files>>> {
+        self.locks.iter().map(|file| file.acquire(mode, wait)).collect()
     }
 
     /// Holds the level for reading.
@@ -144,7 +150,7 @@ impl<L: Level, T: Table, W: World> ReadGuard<'_, L, T, W> {
 
     /// The record of the last write.
     pub fn last_write(&self) -> Result<LastWrite> {
-        last_write(&self.owner.watched.world, &self.holds)
+        last_write(&self.holds)
     }
 }
 
@@ -207,7 +213,7 @@ impl<'g, L: Level, T: Table, W: World> WriteGuard<'g, L, T, W> {
 
     /// The record of the last write.
     pub fn last_write(&self) -> Result<LastWrite> {
-        last_write(&self.owner.watched.world, &self.holds)
+        last_write(&self.holds)
     }
 }
 
@@ -224,9 +230,9 @@ impl<T: Table, W: World> WriteGuard<'_, Layers, T, W> {
 }
 
 /// The record of the last write of a level: that in its first lock file.
-fn last_write<W: World>(world: &W, holds: &[W::Hold]) -> Result<LastWrite> {
+fn last_write<F: LockFiles>(holds: &[Hold<F>]) -> Result<LastWrite> {
     let first = holds.first().ok_or_else(|| Error::new(Kind::LockMisuse, "read last write").detail("no lock"))?;
-    world.last_write(first)
+    first.last_write()
 }
 
 /// Proof that the layers and the mount counts of one store are held for writing. Fails with [`Kind::LockMisuse`] when the

@@ -12,8 +12,25 @@ thread_local! {
 
 /// The one key of a thread. Every blocking acquisition borrows it, so none can be made while a later one is held.
 #[derive(Debug)]
-pub struct ThreadKey {
+pub struct ThreadKey<P: KeyPlace = RealThread> {
     thread: PhantomData<*const ()>,
+    place: PhantomData<P>,
+}
+
+/// Where it is noted that a thread has its key. A store asks for that of a [`RealThread`].
+pub trait KeyPlace: 'static {
+    /// Notes whether this thread's key is taken, and returns what was noted before.
+    fn note(taken: bool) -> bool;
+}
+
+/// A thread of the operating system.
+#[derive(Clone, Copy, Debug)]
+pub enum RealThread {}
+
+impl KeyPlace for RealThread {
+    fn note(taken: bool) -> bool {
+        TAKEN.replace(taken)
+    }
 }
 
 /// What a thread may still take while it holds level `Held`.
@@ -31,25 +48,32 @@ pub struct Key<'k, Held: Level> {
 )]
 pub trait MayTake<L: Level> {}
 
-impl<L: Level> MayTake<L> for ThreadKey where Nothing: Before<L> {}
+impl<L: Level, P: KeyPlace> MayTake<L> for ThreadKey<P> where Nothing: Before<L> {}
 impl<L: Level, Held: Level + Before<L>> MayTake<L> for Key<'_, Held> {}
 
 impl ThreadKey {
     /// Takes this thread's key. Fails with [`Kind::LockMisuse`] when it is taken already: a second key would let the thread
     /// wait for itself.
     pub fn take() -> Result<Self> {
-        if TAKEN.replace(true) {
+        Self::take_from_place()
+    }
+}
+
+impl<P: KeyPlace> ThreadKey<P> {
+    /// As [`ThreadKey::take`], of the sort of threads that `P` knows.
+    pub fn take_from_place() -> Result<Self> {
+        if P::note(true) {
             return Err(Error::new(Kind::LockMisuse, "take the thread's key")
                 .detail("this thread has one already")
                 .remedy("hand the first one on as `&mut`"));
         }
-        Ok(ThreadKey { thread: PhantomData })
+        Ok(ThreadKey { thread: PhantomData, place: PhantomData })
     }
 }
 
-impl Drop for ThreadKey {
+impl<P: KeyPlace> Drop for ThreadKey<P> {
     fn drop(&mut self) {
-        TAKEN.set(false);
+        P::note(false);
     }
 }
 

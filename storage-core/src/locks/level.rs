@@ -4,8 +4,9 @@
 //! `containers`. A thread that holds a level takes only later ones. Additional stores are read by snapshot, so nothing waits
 //! for them and they have no level.
 
-/// A level of locking: a marker type that is never a value.
-pub trait Level: 'static {
+/// A level of locking: a marker type that is never a value. There are those of this module and no others: with a level of its own
+/// between two of them, a thread could go back in the order.
+pub trait Level: sealed::Sealed + 'static {
     /// The name in messages.
     const NAME: &'static str;
 }
@@ -18,12 +19,18 @@ pub trait Level: 'static {
 )]
 pub trait Before<L: Level> {}
 
+mod sealed {
+    pub trait Sealed {}
+}
+
 macro_rules! levels {
     ($($(#[$doc:meta])* $level:ident = $name:literal;)*) => {
         $(
             $(#[$doc])*
             #[derive(Clone, Copy, Debug)]
             pub enum $level {}
+
+            impl sealed::Sealed for $level {}
 
             impl Level for $level {
                 const NAME: &'static str = $name;

@@ -18,6 +18,8 @@
 //! What happens between lock and JSON is a set of small state machines over one [`World`]: [`Kernel`] in production, a
 //! simulated world where schedules and deaths are explored. Only `locks` and the store's recovery know the seam.
 
+pub mod changes;
+pub mod counting;
 mod guarded;
 mod key;
 pub mod level;
@@ -25,13 +27,15 @@ mod records;
 mod seen;
 mod token;
 mod watched;
+mod words;
 mod world;
 
 pub use guarded::{Guarded, ReadGuard, WriteGuard, mounting};
-pub use key::{Key, MayTake, ThreadKey};
+pub use key::{Key, KeyPlace, MayTake, RealThread, ThreadKey};
 pub use records::{NoRecords, RecordBytes, RecordFile, Table};
 pub use seen::SeenFile;
 pub use token::{Exclusive, Mounting, Shared, StoreId};
 pub use watched::Watched;
+pub use words::{VERSION, Words};
 pub(crate) use world::temporary_path;
 pub use world::{Flush, Kernel, Sight, World};

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::world::{Flush, World};
 use crate::error::{Error, Kind, Result};
+use crate::lockfile::Hold;
 
 /// An immutable table of records, parsed from one or more files.
 pub trait Table: Sized + Send + Sync + 'static {
@@ -149,7 +150,7 @@ impl<T: Table, W: World> Loaded<T, W> {
     pub(super) fn save(
         &self,
         world: &W,
-        holds: &[W::Hold],
+        holds: &[Hold<W::Files>],
         files: &[RecordFile],
         table: Arc<T>,
         changed: &[usize],

@@ -15,8 +15,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct StoreId(u64);
 
 impl StoreId {
+    /// The store of the program that loaded this one as a plugin: it is on the other side of the border.
+    pub(crate) const BEYOND: StoreId = StoreId(0);
+
     /// An identity that no other store of this process has.
-    pub(crate) fn fresh() -> Self {
+    pub fn fresh() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         StoreId(NEXT.fetch_add(1, Ordering::Relaxed))
     }

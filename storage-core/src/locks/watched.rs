@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::RwLock;
+use parking_lot::lock_api::RwLock;
 
 use super::records::{Broken, Loaded, RecordFile, Table, all_current};
 use super::world::World;
@@ -15,9 +15,9 @@ pub struct Watched<T: Table, W: World> {
     pub(super) world: W,
     pub(super) files: Vec<RecordFile>,
     /// What was loaded or saved last.
-    latest: RwLock<Option<Arc<Loaded<T, W>>>>,
+    latest: RwLock<W::Raw, Option<Arc<Loaded<T, W>>>>,
     /// What could not be understood at the last look.
-    broken: RwLock<Option<Broken<W>>>,
+    broken: RwLock<W::Raw, Option<Broken<W>>>,
 }
 
 /// How often files that keep changing are looked at before what they hold is taken for damage, and the pause between.
@@ -42,7 +42,7 @@ impl<T: Table, W: World> Watched<T, W> {
             if let Some(table) = self.try_snapshot()? {
                 return Ok(table);
             }
-            std::thread::sleep(PAUSE);
+            self.world.pause(PAUSE);
         }
         // What still can't be understood after so many looks is damaged, and the load says how.
         match Loaded::load_or_tell(&self.world, &self.files, T::parse)? {

@@ -1,6 +1,7 @@
 //! The seam: what the protocol needs of the world.
 //!
-//! About a dozen operations, statically dispatched. [`Kernel`] is the real one. In a simulated world a dead process's every
+//! Statically dispatched: files of records here, lock files and staging places in [`crate::fs::Files`], and the lock that
+//! threads of one process exclude each other with. [`Kernel`] is the real world. In a simulated one a dead process's every
 //! further call, drops included, does nothing.
 
 use std::fmt::Debug;
@@ -8,12 +9,15 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use parking_lot::lock_api::RawRwLock;
 
 use super::seen::SeenFile;
 use crate::error::{Error, Kind, OsContext, Result};
-use crate::fs::FileId;
 use crate::fs::beneath::open_in_store;
-use crate::lockfile::{Hold, LastWrite, LockFile, Mode, Wait};
+use crate::fs::{Disk, FileId};
+use crate::lockfile::{Hold, LastWrite, LockFiles};
 
 /// Whether a replaced file is flushed before it takes its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,19 +30,17 @@ pub enum Flush {
 
 /// What the lock protocol asks of the outside.
 pub trait World: Clone + Debug + Send + Sync + 'static {
-    /// One hold of a lock file; dropping it releases the lock.
-    type Hold: Debug;
+    /// Its lock files and staging places.
+    type Files: LockFiles;
+    /// What threads of one process exclude each other with.
+    type Raw: RawRwLock + Send + Sync + 'static;
     /// What identifies the version of a file that was read; as long as it lives, no other version can be taken for it.
     type Seen: Debug + Send + Sync;
 
-    /// Waits for a lock.
-    fn lock(&self, file: &LockFile, mode: Mode, wait: &Wait) -> Result<Self::Hold>;
-    /// Takes a lock if it is free.
-    fn try_lock(&self, file: &LockFile, mode: Mode) -> Result<Option<Self::Hold>>;
-    /// The last-writer record of a lock that is held.
-    fn last_write(&self, hold: &Self::Hold) -> Result<LastWrite>;
     /// Records a write of ours in a lock that is held for writing.
-    fn record_write(&self, hold: &Self::Hold) -> Result<LastWrite>;
+    fn record_write(&self, hold: &Hold<Self::Files>) -> Result<LastWrite> {
+        hold.record_write()
+    }
     /// The bytes at `path` and their version; `None` when there is no file.
     fn read(&self, path: &Path) -> Result<Option<(Vec<u8>, Self::Seen)>>;
     /// Whether `path` still names the version that was seen (`None`: no file).
@@ -49,6 +51,8 @@ pub trait World: Clone + Debug + Send + Sync + 'static {
     fn flush_directory(&self, path: &Path) -> Result<()>;
     /// Removes a file; none there is no error.
     fn unlink(&self, path: &Path) -> Result<()>;
+    /// Lets others go on before something is tried again.
+    fn pause(&self, length: Duration);
 }
 
 /// Whether what the kernel says of an open file can be believed.
@@ -183,20 +187,9 @@ pub(crate) fn temporary_path(path: &Path) -> PathBuf {
 }
 
 impl World for Kernel {
-    type Hold = Hold;
+    type Files = Disk;
+    type Raw = parking_lot::RawRwLock;
     type Seen = SeenFile;
-
-    fn lock(&self, file: &LockFile, mode: Mode, wait: &Wait) -> Result<Hold> {
-        file.acquire(mode, wait)
-    }
-
-    fn try_lock(&self, file: &LockFile, mode: Mode) -> Result<Option<Hold>> {
-        file.try_acquire(mode)
-    }
-
-    fn last_write(&self, hold: &Hold) -> Result<LastWrite> {
-        hold.last_write()
-    }
 
     fn record_write(&self, hold: &Hold) -> Result<LastWrite> {
         match hold.record_write() {
@@ -253,5 +246,9 @@ impl World for Kernel {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::os("unlink", path, error)),
             _ => Ok(()),
         }
+    }
+
+    fn pause(&self, length: Duration) {
+        std::thread::sleep(length);
     }
 }

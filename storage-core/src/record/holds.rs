@@ -1,9 +1,7 @@
 //! Holds of lock files: noted when wanted, taken and given back, and known by their descriptor while they live.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{Seek, SeekFrom};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -42,17 +40,22 @@ static LIVE: Mutex<Option<HashMap<u64, Live>>> = Mutex::new(None);
 
 impl Held {
     /// The lock file `file` at `path` is about to be locked.
-    pub(crate) fn wanted(file: &File, path: &Path, mode: impl Into<LockMode>, patience: Patience) -> Self {
+    pub(crate) fn wanted<'f>(
+        descriptor: impl FnOnce() -> Option<BorrowedFd<'f>>,
+        path: &Path,
+        mode: impl Into<LockMode>,
+        patience: Patience,
+    ) -> Self {
         if !is_on() {
             return Held { number: 0 };
         }
-        let Some(recorder) = recorder_of(path) else { return Held { number: 0 } };
+        let (Some(recorder), Some(descriptor)) = (recorder_of(path), descriptor()) else { return Held { number: 0 } };
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let live = Live { descriptor: file.as_raw_fd(), thread: event::thread(), since: event::now(), taken: false };
+        let live =
+            Live { descriptor: descriptor.as_raw_fd(), thread: event::thread(), since: event::now(), taken: false };
         LIVE.lock().get_or_insert_default().insert(number, live);
         // Nobody reads or writes a lock file at its offset, which all descriptors of one hold have in common: it marks them.
-        let mut marked = file;
-        let _ = marked.seek(SeekFrom::Start(number));
+        let _ = rustix::fs::seek(descriptor, rustix::fs::SeekFrom::Start(number));
         let waits = patience == Patience::Waits;
         recorder.note(What::Wanted { hold: number, path: text(path), mode: mode.into(), waits });
         Held { number }

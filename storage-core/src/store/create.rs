@@ -2,16 +2,17 @@
 
 use super::Store;
 use super::import::{Content, Filled};
-use super::intent::Intent;
+use super::intent::{Intent, Said};
 use super::layers::{Layer, LayerTable};
 use super::options::Durability;
 use super::records::{Edit, Location, json};
-use super::recovery::LayersGuard;
+use super::recovery::{LayersGuard, PartsOf};
 use super::rubbish::Rubbish;
 use crate::driver::{Home, LayerRef, Plan, Staged, Start};
 use crate::error::{Error, Kind, Result};
 use crate::idmap::{IdMap, Maps};
 use crate::ids::LayerId;
+use crate::locks::changes::put;
 use crate::locks::level::{Layers, Level};
 use crate::locks::{Kernel, MayTake, Table, ThreadKey, World, WriteGuard};
 use crate::task::Task;
@@ -318,23 +319,13 @@ impl Store {
                 .detail(format!("there are parts of a layer {id} that no record here knows"))
                 .remedy("choose another id; `lamina gc` collects what nobody uses"));
         }
-        self.say(&planned.intent)?;
-        let placed = self.place(guard, planned, filled).and_then(|()| {
-            let mut edit = Edit::of(guard.table());
+        let (words, said) = (self.words(), Said::of(&planned.intent));
+        let place = |_: &mut PartsOf<'_, '_>, guard: &mut LayersGuard<'_>| self.place(guard, planned, filled);
+        put(guard, (&words, &said), id.as_str(), &mut PartsOf { store: self, rubbish }, place, |table| {
+            let mut edit = Edit::of(table);
             edit.push(layer.clone());
-            let (table, changed) = edit.finish();
-            guard.save(table, &changed)
-        });
-        if placed.is_err() && guard.table().get(id.as_str()).is_none() {
-            // What can't be taken out now is named by the intent, for the next writer.
-            self.discard_parts(guard, id, rubbish).and_then(|()| self.said_and_done()).or(Ok(()))?;
-            return placed;
-        }
-        self.flush_names(guard)?;
-        if placed.is_err() {
-            self.said_and_done()?;
-        }
-        placed
+            edit.finish()
+        })
     }
 
     fn place(&self, guard: &mut LayersGuard<'_>, planned: &LayerPlan<'_>, filled: &mut Filled) -> Result<()> {

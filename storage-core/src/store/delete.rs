@@ -5,11 +5,12 @@ use super::kept::Kept;
 use super::layers::Layer;
 use super::mounting::Others;
 use super::records::Edit;
-use super::recovery::LayersGuard;
+use super::recovery::{LayersGuard, PartsOf};
 use super::rubbish::Rubbish;
 use super::{Image, Store};
 use crate::error::{Error, Kind, Result};
 use crate::ids::LayerId;
+use crate::locks::changes::forget;
 use crate::locks::level::Layers;
 use crate::locks::{Key, ThreadKey};
 use crate::task::Task;
@@ -89,20 +90,7 @@ impl Store {
         ids: &[LayerId],
         rubbish: &mut Rubbish<'_>,
     ) -> Result<()> {
-        let mut edit = Edit::of(guard.table());
-        for id in ids {
-            edit.remove(id.as_str());
-        }
-        if !edit.is_empty() {
-            let (table, changed) = edit.finish();
-            // A failure may have removed some of the records: the intent stays, and the next writer looks which.
-            guard.save(table, &changed)?;
-        }
-        // The records are gone: what fails from here on is garbage, named by the intent for the next writer.
-        for id in ids {
-            self.discard_parts(guard, id, rubbish)?;
-        }
-        self.flush_names(guard)?;
-        self.said_and_done()
+        let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
+        forget(guard, &self.words(), &ids, &mut PartsOf { store: self, rubbish })
     }
 }

@@ -4,18 +4,14 @@
 //! that died. There is one file for changes of layers and one for mounts. See `docs/on-disk.md`.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::records::json;
 use super::{ItemKind, Store};
-use crate::error::{Error, Kind, Result};
-use crate::locks::{Flush, Kernel, World};
-
-/// The version of the intents' form.
-const VERSION: u32 = 1;
+use crate::error::{Kind, Result};
+use crate::locks::counting::Apart;
+use crate::locks::{Kernel, VERSION, Words};
 
 /// A change of layers that isn't one step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,10 +59,16 @@ pub(super) enum Intent {
 }
 
 /// An intent, and the version of its form.
-#[derive(Serialize, Deserialize)]
-struct Said {
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Said {
     version: u32,
-    intent: Intent,
+    pub(super) intent: Intent,
+}
+
+impl Said {
+    pub(super) fn of(intent: &Intent) -> Self {
+        Said { version: VERSION, intent: intent.clone() }
+    }
 }
 
 /// Layers whose parts could not be removed.
@@ -74,13 +76,6 @@ struct Said {
 struct Noted {
     version: u32,
     ids: Vec<String>,
-}
-
-/// A mount whose count is about to differ from it.
-#[derive(Serialize, Deserialize)]
-struct Mounting {
-    version: u32,
-    id: String,
 }
 
 impl Store {
@@ -92,10 +87,19 @@ impl Store {
         self.run_home().join("lamina-mounting")
     }
 
+    /// What writers say of layers. They are held for writing.
+    pub(super) fn words(&self) -> Words<Kernel, Said> {
+        Words::new(Kernel::new(), self.intent_path())
+    }
+
+    /// What is said of mounts. The mount counts are held for writing.
+    pub(super) fn mounting_words(&self) -> Words<Kernel, Apart> {
+        Words::new(Kernel::new(), self.mounting_path())
+    }
+
     /// Says what is about to be done. The layers are held for writing.
     pub(super) fn say(&self, intent: &Intent) -> Result<()> {
-        let text = json::to_string(&Said { version: VERSION, intent: intent.clone() })?;
-        Kernel::new().replace(&self.intent_path(), text.as_bytes(), Flush::Nothing).map(|_| ())
+        self.words().say(&Said::of(intent))
     }
 
     /// As [`Store::say`], but a full disk is no failure: what would be left is garbage that `gc` finds.
@@ -108,21 +112,12 @@ impl Store {
 
     /// It is done, or undone.
     pub(super) fn said_and_done(&self) -> Result<()> {
-        Kernel::new().unlink(&self.intent_path())
-    }
-
-    /// What a dead writer was about to do. Fails with [`Kind::Corrupt`] for an intent that can't be understood; an empty file,
-    /// which only a loss of power leaves, says nothing.
-    pub(super) fn last_words(&self) -> Result<Option<Intent>> {
-        let path = self.intent_path();
-        let said: Option<Said> = read(&path)?;
-        Ok(said.map(|said| said.intent))
+        self.words().done()
     }
 
     /// Layers whose parts could not be removed; `gc` tries them again.
     pub(super) fn kept_in_mind(&self) -> Result<Vec<String>> {
-        let noted: Option<Noted> = read(&self.stuck_path())?;
-        Ok(noted.map(|noted| noted.ids).unwrap_or_default())
+        Ok(self.stuck().last()?.map(|noted| noted.ids).unwrap_or_default())
     }
 
     /// Notes layers whose parts could not be removed. The layers are held for writing.
@@ -134,60 +129,23 @@ impl Store {
     /// Notes just these layers.
     pub(super) fn note(&self, ids: Vec<String>) -> Result<()> {
         if ids.is_empty() {
-            return Kernel::new().unlink(&self.stuck_path());
+            return self.stuck().done();
         }
-        let text = json::to_string(&Noted { version: VERSION, ids })?;
-        Kernel::new().replace(&self.stuck_path(), text.as_bytes(), Flush::Nothing).map(|_| ())
+        self.stuck().say(&Noted { version: VERSION, ids })
     }
 
-    fn stuck_path(&self) -> PathBuf {
-        self.layers_home().join("lamina-stuck")
+    fn stuck(&self) -> Words<Kernel, Noted> {
+        Words::new(Kernel::new(), self.layers_home().join("lamina-stuck"))
     }
-
-    /// Says that the layer's mount and count are about to differ. The mount counts are held for writing.
-    pub(super) fn say_mounting(&self, id: &str) -> Result<()> {
-        let text = json::to_string(&Mounting { version: VERSION, id: id.to_owned() })?;
-        Kernel::new().replace(&self.mounting_path(), text.as_bytes(), Flush::Nothing).map(|_| ())
-    }
-
-    /// Mount and count agree.
-    pub(super) fn mounting_done(&self) -> Result<()> {
-        Kernel::new().unlink(&self.mounting_path())
-    }
-
-    /// The layer whose mount and count a dead process left apart.
-    pub(super) fn left_mounting(&self) -> Result<Option<String>> {
-        let left: Option<Mounting> = read(&self.mounting_path())?;
-        Ok(left.map(|left| left.id))
-    }
-}
-
-#[derive(Deserialize)]
-struct Version {
-    version: u32,
-}
-
-fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    let Some((bytes, _)) = Kernel::new().read(path)? else { return Ok(None) };
-    if bytes.is_empty() {
-        return Ok(None);
-    }
-    let refused = |why: String| {
-        Error::new(Kind::Corrupt, "read intent")
-            .at(path)
-            .detail(why)
-            .remedy("use the version of lamina that wrote it, or remove it and run `lamina gc`")
-    };
-    let Version { version } = serde_json::from_slice(&bytes).map_err(|source| refused(source.to_string()))?;
-    if version != VERSION {
-        return Err(refused(format!("it has version {version}")));
-    }
-    serde_json::from_slice(&bytes).map(Some).map_err(|source| refused(source.to_string()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn words(path: &std::path::Path) -> Words<Kernel, Said> {
+        Words::new(Kernel::new(), path)
+    }
 
     #[test]
     fn every_intent_is_read_as_it_was_written() {
@@ -198,9 +156,8 @@ mod tests {
             Intent::Delete { ids: vec!["a".into(), "b".into()] },
             Intent::Replace { id: "a".into(), identity: "1:2".into(), record: r#"{"id":"a"}"#.into() },
         ] {
-            let text = json::to_string(&Said { version: VERSION, intent: intent.clone() }).expect("JSON");
-            std::fs::write(&path, text).expect("write");
-            assert_eq!(read::<Said>(&path).expect("read").map(|said| said.intent), Some(intent));
+            words(&path).say(&Said::of(&intent)).expect("say");
+            assert_eq!(words(&path).last().expect("read").map(|said| said.intent), Some(intent));
         }
     }
 
@@ -209,13 +166,13 @@ mod tests {
         let dir = tempfile::tempdir().expect("dir");
         let path = dir.path().join("intent");
         std::fs::write(&path, "").expect("write");
-        assert!(read::<Said>(&path).expect("empty").is_none());
+        assert!(words(&path).last().expect("empty").is_none());
         for text in [
             r#"{"version":1,"intent":{"operation":"transmute"}}"#,
             r#"{"version":2,"intent":{"operation":"create","id":"a"}}"#,
         ] {
             std::fs::write(&path, text).expect("write");
-            assert_eq!(read::<Said>(&path).map(|_| ()).map_err(|error| error.kind()), Err(Kind::Corrupt), "{text}");
+            assert_eq!(words(&path).last().map(|_| ()).map_err(|error| error.kind()), Err(Kind::Corrupt), "{text}");
         }
     }
 }

@@ -7,50 +7,61 @@ use super::mounts::MountTable;
 use super::recovery::LayersGuard;
 use super::rubbish::Rubbish;
 use super::{Container, Layer, LayerTable, Store};
-use crate::driver::{Extent, Home, MountOptions};
+use crate::driver::{Extent, Home, LayerRef, MountOptions, Mounting, Shared};
 use crate::error::{Error, Kind, Result};
 use crate::ids::LayerId;
+use crate::locks::counting::{Counting, Counts, Mountable, write_counts};
 use crate::locks::level::{Layers, Mounts};
-use crate::locks::{Kernel, Key, ThreadKey, WriteGuard, mounting};
+use crate::locks::{Kernel, Key, ThreadKey, WriteGuard};
 use crate::mount::elsewhere;
+
+pub(super) use crate::locks::counting::Others;
+pub use crate::locks::counting::Release;
 
 type MountsGuard<'g> = WriteGuard<'g, Mounts, MountTable, Kernel>;
 
-/// How a mount is given back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Release {
-    /// One mount, if there is one; none is no error.
-    One,
-    /// One mount; fails with [`Kind::LayerNotMounted`] when there is none.
-    IfMounted,
-    /// All mounts, whoever made them.
-    Force,
+/// One layer, for its driver to mount and unmount.
+struct OneLayer<'a, 's> {
+    store: &'a Store,
+    id: LayerId,
+    home: Home,
+    /// What to mount; none where it is only taken away.
+    plan: Option<(LayerRef, MountOptions)>,
+    rubbish: &'a mut Rubbish<'s>,
 }
 
-impl Release {
-    /// What it is called where operations are told apart.
-    fn name(self) -> &'static str {
-        match self {
-            Release::One => "unmount one",
-            Release::IfMounted => "unmount if mounted",
-            Release::Force => "unmount by force",
-        }
+impl Mountable for OneLayer<'_, '_> {
+    fn id(&self) -> &str {
+        self.id.as_str()
     }
-}
 
-/// What becomes of mounts in namespaces that can't be seen from here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Others {
-    /// They are in the way.
-    Respected,
-    /// They lose their count.
-    Forgotten,
-}
+    fn place(&self) -> PathBuf {
+        self.store.gate.mount_point(&self.id, self.home)
+    }
 
-/// A layer in both guards: what every step here works on.
-struct Held<'a, 'l, 'm> {
-    layers: &'a mut LayersGuard<'l>,
-    mounts: &'a mut MountsGuard<'m>,
+    fn has_kernel_mounts(&self) -> bool {
+        self.store.gate.has_kernel_mounts()
+    }
+
+    fn is_mounted(&self, held: &Shared<'_>) -> Result<bool> {
+        self.store.gate.shared(held)?.is_mounted(&self.id, self.home)
+    }
+
+    fn attach(&mut self, held: &mut Mounting<'_>) -> Result<PathBuf> {
+        let Some((layer, options)) = &self.plan else {
+            return Err(Error::new(Kind::LockMisuse, "mount").at(self.place()).detail("no plan to mount it"));
+        };
+        self.store.gate.mounting(held)?.mount(layer, options)
+    }
+
+    fn detach(&mut self, held: &mut Mounting<'_>) -> Result<()> {
+        self.rubbish.add_mount(self.store.gate.mounting(held)?.unmount(&self.id, self.home, Extent::All)?);
+        Ok(())
+    }
+
+    fn check_gone(&self) -> Result<()> {
+        elsewhere::check_gone(&self.place()).map_err(|error| error.detail(format!("layer {}", self.id)))
+    }
 }
 
 impl Store {
@@ -66,42 +77,14 @@ impl Store {
         let (mut layers, mut key) = self.write_layers(&mut key, &mut rubbish)?;
         let record = self.own_layer(layers.table(), wanted)?;
         let layer = self.layer_ref(layers.table(), &record)?;
-        let (mut mounts, _key) = self.write_mounts(&mut layers, &mut key, &mut rubbish)?;
-        let mut held = Held { layers: &mut layers, mounts: &mut mounts };
-        let path = self.gate.mount_point(&layer.id, layer.home);
-        let mut count = held.mounts.table().count(&record.id);
-        let kernel_mounts = self.gate.has_kernel_mounts();
-        let mounted = self.is_mounted_here(&mut held, &layer.id)?;
-        if count > 0 && mounted {
-            held.set_count(&record.id, &path, count + 1)?;
-            return Ok(path);
-        }
-        if count > 0 && kernel_mounts {
-            elsewhere::check_gone(&path).map_err(|error| error.detail(format!("layer {}", record.id)))?;
-            count = 0;
-            held.set_count(&record.id, &path, count)?;
-        }
-        if mounted {
-            // Nobody counts it: whoever made it is gone.
-            let mut token = mounting(held.layers, held.mounts)?;
-            rubbish.add_mount(self.gate.mounting(&mut token)?.unmount(&layer.id, layer.home, Extent::All)?);
-        }
         let mut options = options.clone();
         if options.label.is_empty() {
             options.label.clone_from(&record.mount_label);
         }
-        self.say_mounting(&record.id)?;
-        let mount = |held: &mut Held<'_, '_, '_>| {
-            let mut token = mounting(held.layers, held.mounts)?;
-            self.gate.mounting(&mut token)?.mount(&layer, &options)
-        };
-        let counted = mount(&mut held).and_then(|path| held.set_count(&record.id, &path, count + 1).map(|()| path));
-        if counted.is_err() && kernel_mounts {
-            let mut token = mounting(held.layers, held.mounts)?;
-            rubbish.add_mount(self.gate.mounting(&mut token)?.unmount(&layer.id, layer.home, Extent::All)?);
-        }
-        self.mounting_done()?;
-        counted
+        let (mut mounts, _key) = self.write_mounts(&mut layers, &mut key, &mut rubbish)?;
+        let (id, home) = (layer.id.clone(), layer.home);
+        let mut layer = OneLayer { store: self, id, home, plan: Some((layer, options)), rubbish: &mut rubbish };
+        Counting::new(&mut layers, &mut mounts, &self.mounting_words()).mount(&mut layer)
     }
 
     /// The layer of this store that is called `wanted`. Fails with [`Kind::ReadOnlyStore`] when only an additional store has
@@ -156,35 +139,13 @@ impl Store {
             None => layers.table().resolve(wanted, "unmount")?.layer_id()?,
         };
         let (mut mounts, _key) = self.write_mounts(&mut layers, &mut key, &mut rubbish)?;
-        let home = home_of(layers.table(), &id);
-        let mut held = Held { layers: &mut layers, mounts: &mut mounts };
-        let count = held.mounts.table().count(id.as_str());
-        match (release, count) {
-            (Release::IfMounted, 0) => Err(Error::new(Kind::LayerNotMounted, "unmount")
-                .at(self.gate.mount_point(&id, home))
-                .detail(format!("layer {id} has no mount that is counted"))),
-            (Release::One | Release::IfMounted, 2..) => {
-                let path = self.gate.mount_point(&id, home);
-                held.set_count(id.as_str(), &path, count - 1)?;
-                Ok(true)
-            }
-            _ => {
-                if release != Release::Force {
-                    self.check_not_elsewhere(&mut held, &id)?;
-                }
-                self.take_away(&mut held, &id, &mut rubbish).map(|()| false)
-            }
-        }
+        let mut layer = self.one_layer(layers.table(), id, &mut rubbish);
+        Counting::new(&mut layers, &mut mounts, &self.mounting_words()).release(&mut layer, release)
     }
 
-    /// Fails with [`Kind::Busy`] when the layer is counted, not mounted here, and may be mounted in another namespace.
-    fn check_not_elsewhere(&self, held: &mut Held<'_, '_, '_>, id: &LayerId) -> Result<()> {
-        let counted = held.mounts.table().count(id.as_str()) > 0;
-        if counted && self.gate.has_kernel_mounts() && !self.is_mounted_here(held, id)? {
-            elsewhere::check_gone(&self.gate.mount_point(id, home_of(held.layers.table(), id)))
-                .map_err(|error| error.detail(format!("layer {id}")))?;
-        }
-        Ok(())
+    /// The layer, to be taken away from where it is mounted.
+    fn one_layer<'a, 's>(&'a self, table: &LayerTable, id: LayerId, rubbish: &'a mut Rubbish<'s>) -> OneLayer<'a, 's> {
+        OneLayer { store: self, home: home_of(table, &id), id, plan: None, rubbish }
     }
 
     /// Takes away all counts and mounts of the layers.
@@ -193,18 +154,15 @@ impl Store {
         layers: &mut LayersGuard<'_>,
         key: &mut Key<'_, Layers>,
         ids: &[LayerId],
-        force: Others,
+        others: Others,
         rubbish: &mut Rubbish<'_>,
     ) -> Result<()> {
         let (mut mounts, _key) = self.write_mounts(layers, key, rubbish)?;
-        let mut held = Held { layers, mounts: &mut mounts };
+        let words = self.mounting_words();
+        let mut counting = Counting::new(layers, &mut mounts, &words);
         for id in ids {
-            if held.mounts.table().count(id.as_str()) > 0 || self.is_mounted_here(&mut held, id)? {
-                if force == Others::Respected {
-                    self.check_not_elsewhere(&mut held, id)?;
-                }
-                self.take_away(&mut held, id, rubbish)?;
-            }
+            let mut layer = self.one_layer(counting.layers(), id.clone(), rubbish);
+            counting.take_away_if_any(&mut layer, others)?;
         }
         Ok(())
     }
@@ -225,23 +183,9 @@ impl Store {
         key: &'g mut Key<'_, Layers>,
         rubbish: &mut Rubbish<'_>,
     ) -> Result<(MountsGuard<'g>, Key<'g, Mounts>)> {
-        let (mut mounts, key) = self.mounts.write(key, &self.wait)?;
-        if let Some(id) = self.left_mounting()? {
-            if let Ok(id) = LayerId::from_store(&id)
-                && mounts.table().count(id.as_str()) == 0
-            {
-                let home = home_of(layers.table(), &id);
-                let mut token = mounting(layers, &mut mounts)?;
-                match self.gate.mounting(&mut token)?.unmount(&id, home, Extent::All) {
-                    Ok(detached) => rubbish.add_mount(detached),
-                    // Something that is no mount of ours stands there: it keeps nobody from working with other layers.
-                    Err(error) if error.kind() == Kind::Busy => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            self.mounting_done()?;
-        }
-        Ok((mounts, key))
+        write_counts(&self.mounts, layers, key, &self.wait, &self.mounting_words(), |table, id| {
+            Some(self.one_layer(table, LayerId::from_store(id).ok()?, rubbish))
+        })
     }
 
     /// Takes away mounts that nobody counts and nobody uses, and counts of what is mounted nowhere. What is in use, or in another
@@ -265,19 +209,19 @@ impl Store {
         let (mut layers, mut key) = self.write_layers(&mut key, &mut rubbish)?;
         let (mut mounts, _key) = self.write_mounts(&mut layers, &mut key, &mut rubbish)?;
         let certain = self.disagreements(layers.table(), mounts.table());
-        let mut held = Held { layers: &mut layers, mounts: &mut mounts };
+        let words = self.mounting_words();
+        let mut counting = Counting::new(&mut layers, &mut mounts, &words);
         let (mut gone, mut corrected, mut left) = (0, 0, 0);
         for one in certain {
             if one.count > 0 {
-                held.set_count(one.id.as_str(), &one.path, 0)?;
+                counting.set_count(one.id.as_str(), &one.path, 0)?;
                 corrected += 1;
                 continue;
             }
-            if self.is_mounted_here(&mut held, &one.id)? {
-                let home = home_of(held.layers.table(), &one.id);
-                let mut token = mounting(held.layers, held.mounts)?;
-                match self.gate.mounting(&mut token)?.unmount(&one.id, home, Extent::Unused) {
-                    Ok(detached) => rubbish.add_mount(detached),
+            let layer = self.one_layer(counting.layers(), one.id, &mut rubbish);
+            if counting.is_mounted(&layer)? {
+                match self.gate.mounting(&mut counting.mounting()?)?.unmount(&layer.id, layer.home, Extent::Unused) {
+                    Ok(detached) => layer.rubbish.add_mount(detached),
                     Err(error) if error.kind() == Kind::Busy => {}
                     Err(error) => return Err(error),
                 }
@@ -287,48 +231,9 @@ impl Store {
         }
         Ok((gone, corrected, left))
     }
-
-    fn is_mounted_here(&self, held: &mut Held<'_, '_, '_>, id: &LayerId) -> Result<bool> {
-        let home = home_of(held.layers.table(), id);
-        self.gate.shared(&held.layers.shared())?.is_mounted(id, home)
-    }
-
-    /// Uncounts, then unmounts (R4).
-    fn take_away(&self, held: &mut Held<'_, '_, '_>, id: &LayerId, rubbish: &mut Rubbish<'_>) -> Result<()> {
-        let home = home_of(held.layers.table(), id);
-        let path = self.gate.mount_point(id, home);
-        let count = held.mounts.table().count(id.as_str());
-        self.say_mounting(id.as_str())?;
-        if count > 0 {
-            held.set_count(id.as_str(), &path, 0)?;
-        }
-        let unmounted = {
-            let mut token = mounting(held.layers, held.mounts)?;
-            self.gate.mounting(&mut token)?.unmount(id, home, Extent::All)
-        };
-        match unmounted {
-            Ok(detached) => rubbish.add_mount(detached),
-            Err(error) => {
-                held.set_count(id.as_str(), &path, count)?;
-                self.mounting_done()?;
-                return Err(error);
-            }
-        }
-        self.mounting_done()
-    }
 }
 
 /// The home of a layer; the store's own for one that has no record any more.
 fn home_of(layers: &LayerTable, id: &LayerId) -> Home {
     layers.get(id.as_str()).map_or(Home::Own, |layer| layer.home())
-}
-
-impl Held<'_, '_, '_> {
-    fn set_count(&mut self, id: &str, path: &std::path::Path, count: u64) -> Result<()> {
-        let path = path.to_str().ok_or_else(|| {
-            Error::new(Kind::NotSupported, "count mount").at(path).detail("the path of the store is not UTF-8")
-        })?;
-        let table = self.mounts.table().with_count(id, path, count);
-        self.mounts.save(table, &[0])
-    }
 }

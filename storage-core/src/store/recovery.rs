@@ -3,7 +3,7 @@
 //! Only holders of the exclusive lock come here (readers never repair). What died half-way is known from the intent, from
 //! records marked incomplete (the reference's way), or from a name that two layers have.
 
-use super::intent::Intent;
+use super::intent::{Intent, Said};
 use super::layers::{Layer, LayerTable};
 use super::records::Edit;
 use super::rubbish::Rubbish;
@@ -11,8 +11,26 @@ use super::{ItemKind, Store};
 use crate::driver::Home;
 use crate::error::{Kind, Result};
 use crate::ids::LayerId;
+use crate::locks::changes::{Parts, discard_unrecorded, finish_left, settle_incomplete};
 use crate::locks::level::Layers;
 use crate::locks::{Kernel, Key, MayTake, World, WriteGuard, temporary_path};
+
+/// What belongs to the layers of a store beside their records.
+#[derive(Debug)]
+pub(super) struct PartsOf<'a, 's> {
+    pub(super) store: &'a Store,
+    pub(super) rubbish: &'a mut Rubbish<'s>,
+}
+
+impl Parts<LayerTable, Kernel> for PartsOf<'_, '_> {
+    fn discard(&mut self, held: &mut LayersGuard<'_>, id: &str) -> Result<()> {
+        LayerId::from_store(id).map_or(Ok(()), |id| self.store.discard_parts(held, &id, self.rubbish))
+    }
+
+    fn flush_names(&mut self, held: &LayersGuard<'_>) -> Result<()> {
+        self.store.flush_names(held)
+    }
+}
 
 /// A hold of the layers for writing, with nothing left to put right.
 pub(super) type LayersGuard<'g> = WriteGuard<'g, Layers, LayerTable, Kernel>;
@@ -26,7 +44,7 @@ impl Store {
     ) -> Result<(LayersGuard<'g>, Key<'g, Layers>)> {
         let (mut guard, mut key) = self.layers.write(key, &self.wait)?;
         self.recover(&mut guard, rubbish)?;
-        if self.left_mounting()?.is_some() {
+        if self.mounting_words().last()?.is_some() {
             let _ = self.write_mounts(&mut guard, &mut key, rubbish)?;
         }
         Ok((guard, key))
@@ -36,16 +54,12 @@ impl Store {
         for path in self.replaced_files() {
             guard.world().unlink(&temporary_path(&path))?;
         }
-        if let Some(intent) = self.last_words()? {
-            self.finish(guard, &intent, rubbish)?;
-            self.said_and_done()?;
-        } else {
+        let finish = |guard: &mut LayersGuard<'_>, said: &Said| self.finish(guard, &said.intent, rubbish);
+        if !finish_left(guard, &self.words(), finish)? {
             // It was put there for an intent that was never said.
             guard.world().unlink(&self.next_tar_split())?;
         }
-        if guard.table().needs_repair() {
-            self.settle_records(guard, rubbish)?;
-        }
+        settle_incomplete(guard, &mut PartsOf { store: self, rubbish })?;
         self.end_dead_leases(guard, rubbish)?;
         guard.world().refill_reserve();
         Ok(())
@@ -148,14 +162,7 @@ impl Store {
         ids: &[String],
         rubbish: &mut Rubbish<'_>,
     ) -> Result<()> {
-        let mut stuck = Vec::new();
-        for id in ids {
-            match self.discard_unknown(guard, id, rubbish) {
-                Err(error) if error.kind() == Kind::LockMisuse => return Err(error),
-                Err(_) => stuck.push(id.clone()),
-                Ok(()) => {}
-            }
-        }
+        let stuck = discard_unrecorded(guard, ids, &mut PartsOf { store: self, rubbish })?;
         if stuck.is_empty() { Ok(()) } else { self.keep_in_mind(&stuck) }
     }
 
@@ -192,31 +199,6 @@ impl Store {
             rubbish.add(Box::new(self.side_places().trash(&data)?));
         }
         Ok(())
-    }
-
-    /// Deletes layers marked incomplete and saves what was put right while the table was read.
-    ///
-    /// A layer that can't be deleted keeps its mark, for the next writer; it keeps nobody from working with the others.
-    fn settle_records(&self, guard: &mut LayersGuard<'_>, rubbish: &mut Rubbish<'_>) -> Result<()> {
-        let incomplete: Vec<_> = guard.table().incomplete().to_vec();
-        let mut edit = Edit::of(guard.table());
-        for layer in incomplete {
-            let deleted = match layer.layer_id() {
-                // A complete record of the same id is not the incomplete one's to delete.
-                Ok(id) if guard.table().get(&layer.id).is_none() => self.discard_parts(guard, &id, rubbish),
-                _ => Ok(()),
-            };
-            match deleted {
-                Ok(()) => edit.remove_incomplete(&layer.id),
-                Err(error) if error.kind() == Kind::LockMisuse => return Err(error),
-                Err(_) => {}
-            }
-        }
-        if edit.is_empty() {
-            return Ok(());
-        }
-        let (table, changed) = edit.finish();
-        guard.save(table, &changed)
     }
 
     /// Where the tar-split of a replaced layer waits for the exchange.

@@ -10,6 +10,7 @@ use super::layers::{Layer, LayerTable};
 use super::records::Damaged;
 use super::{Container, Image, ItemKind, Store};
 use crate::error::{Error, Kind, Result};
+use crate::locks::counting::Counts;
 
 impl Store {
     /// All images that can be made or deleted here.

@@ -3,6 +3,7 @@
 mod additional;
 mod check;
 mod containers;
+mod gate;
 mod images;
 mod intents;
 

@@ -18,6 +18,7 @@ use super::sample::{Sample, digest_text};
 use super::{scratch, trials};
 use crate::app::Context;
 use crate::engine::{self, Change, Compression, DiffOptions, NewLayer, Release, Store, ThreadKey};
+use crate::globals::Globals;
 use crate::input::Input;
 use crate::stop::{Outcome, Stop};
 use crate::work::size;
@@ -44,6 +45,7 @@ pub(crate) struct Opened<'a> {
     pub(crate) key: &'a mut ThreadKey,
     pub(crate) lookout: &'a Lookout,
     pub(crate) options: &'a StoreOptions,
+    pub(crate) globals: &'a Globals,
     pub(crate) kernel_mounts: bool,
 }
 
@@ -77,10 +79,10 @@ impl<'a> Course<'a> {
         options.graph_root.clone_from(&self.lookout.graph);
         options.run_root.clone_from(&self.lookout.run);
         options.driver = Some(self.report.driver.to_owned());
-        let mut opened = None;
+        let (mut opened, globals) = (None, context.globals.clone());
         self.step(context, "open a store", |_| {
             let mut key = ThreadKey::take()?;
-            let store = Store::open(&options, &engine::registry()?, &mut key)?;
+            let store = Store::open(&options, &engine::registry(&globals)?, &mut key)?;
             opened = Some((store, key));
             Ok(Ok(String::new()))
         })?;
@@ -136,8 +138,14 @@ impl<'a> Course<'a> {
         self.step(context, "apply the child's diff to a copy", |context| {
             apply(context, store, key, &child_tar, &child_digest, &edits)
         })?;
-        let mut opened =
-            Opened { store, key: &mut *key, lookout: &self.lookout, options, kernel_mounts: self.kernel_mounts };
+        let mut opened = Opened {
+            store,
+            key: &mut *key,
+            lookout: &self.lookout,
+            options,
+            globals: &context.globals,
+            kernel_mounts: self.kernel_mounts,
+        };
         let exclusive = trials::attaching_is_exclusive(&mut opened)?;
         let one_hold = trials::look_and_act(&mut opened)?;
         self.report.outside.extend([exclusive, one_hold]);

@@ -27,7 +27,7 @@ use crate::engine;
 use crate::flags::Flag;
 use crate::stop::{Outcome, Stop, code};
 use crate::userns;
-use crate::verbs::{survey_json, survey_verdict};
+use crate::verbs::survey_verdict;
 use course::Course;
 use sample::Sample;
 use scratch::Scratch;
@@ -59,7 +59,7 @@ pub(crate) fn tour(context: &mut Context) -> Outcome {
 
 /// The tour itself. Its answer is the exit code.
 fn guided(context: &mut Context, scratch: &Scratch) -> Outcome<u8> {
-    let registry = engine::registry()?;
+    let registry = engine::registry(&context.globals)?;
     let probe = Roots::new(scratch.path().join("graph"), scratch.path().join("run"));
     let options = context.globals.driver_options.clone();
     for wanted in context.flags.list("--driver") {
@@ -103,7 +103,7 @@ fn guided(context: &mut Context, scratch: &Scratch) -> Outcome<u8> {
             "root": scratch.path(),
             "ordinaryUser": userns::ordinary_user(),
             "layer": sample.to_json(),
-            "drivers": candidates.iter().map(survey_json).collect::<Vec<_>>(),
+            "drivers": candidates.iter().map(Candidate::to_json).collect::<Vec<_>>(),
             "chosen": chosen,
             "reason": reason,
             "courses": told,

@@ -86,7 +86,7 @@ impl Watcher {
 pub(crate) fn attaching_is_exclusive(course: &mut Opened<'_>) -> Result<Observation> {
     let mut options = course.options.clone();
     options.wait = Wait::at_most(PATIENCE);
-    let impatient = Store::open(&options, &engine::registry()?, course.key)?;
+    let impatient = Store::open(&options, &engine::registry(course.globals)?, course.key)?;
     let before = course.lookout.glance()?;
     let lock = LockFile::new(course.lookout.layers_lock(), Access::ReadWrite);
     let hold = lock

@@ -1,13 +1,12 @@
 //! `audit`: the rules of locking, judged by what a driver does. The work is the library's of `tests/driver-conformance`.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
 
 use driver_conformance::audit::{self, Effort, Mounts, OutsideOptions, Report, Subject};
 use driver_conformance::grounds::{Filesystem, Grounds};
+use storage_core::Result;
 use storage_core::driver::{Capability, Registry, Request};
-use storage_core::error::OsContext;
-use storage_core::{Error, Kind, Result};
 
 use crate::app::Context;
 use crate::engine;
@@ -38,40 +37,42 @@ pub(crate) const FLAGS: &[Flag] = &[
     super::JSON,
 ];
 
-/// The first word of a command line that makes this program a worker of an audit.
+/// The verb that a worker is started with.
 pub(crate) const WORKER: &str = "audit-worker";
 
-/// What a worker does.
-pub(crate) fn work(word: &str) -> u8 {
-    match engine::registry().and_then(|registry| audit::work(&registry, word)) {
-        Ok(()) => code::DONE,
-        Err(error) => {
-            complain(&error);
-            error.kind().code()
-        }
+/// The body of a worker process.
+pub(crate) fn worker(context: &mut Context) -> Outcome {
+    let registry = registry_with(context, &context.args[0])?;
+    Ok(audit::work(&registry, &context.args[1])?)
+}
+
+/// The drivers of this program; where `word` is a path, that in this shared object alone.
+fn registry_with(context: &Context, word: &str) -> Result<Registry> {
+    if !word.starts_with('/') {
+        return engine::registry(&context.globals);
     }
+    let mut registry = Registry::default();
+    registry.add(engine::plugins(&context.globals).load(Path::new(word))?)?;
+    Ok(registry)
 }
 
 pub(crate) fn audit(context: &mut Context) -> Outcome {
-    if context.flags.value("--plugin").is_some() {
-        return Err(Error::new(Kind::NotSupported, "audit")
-            .detail("this version loads no plugins")
-            .remedy("link the driver into a program that calls driver_conformance::audit")
-            .into());
-    }
-    let registry = engine::registry()?;
     if context.flags.on("--store") {
-        let report = watch(context, &registry)?;
+        let report = watch(context)?;
         return tell(context, &[report]);
     }
-    let drivers = drivers(context, &registry)?;
+    let plugin = context.flags.value("--plugin").map(roots::absolute).transpose()?;
+    let word = plugin.map_or_else(String::new, |path| path.display().to_string());
+    let registry = registry_with(context, &word)?;
+    let drivers = if word.is_empty() { drivers(context, &registry)? } else { registry.names() };
+    let program = Program { registry, word };
     // Without it what is mounted can be seen by others while it is there, and others' mounts stir the table.
     if let Err(error) = userns::private_mounts() {
         complain(format_args!("{error}; going on in the mount namespace of the caller"));
     }
     if context.flags.on("--table") {
         for driver in drivers.into_iter().take(1) {
-            let table = on_grounds(context, &registry, driver, audit::table)?;
+            let table = on_grounds(context, &program, driver, audit::table)?;
             context.out.text(table)?;
         }
         return Ok(());
@@ -79,7 +80,7 @@ pub(crate) fn audit(context: &mut Context) -> Outcome {
     let effort = effort(context)?;
     let mut reports = Vec::new();
     for driver in drivers {
-        reports.push(on_grounds(context, &registry, driver, |subject| audit::audit(subject, effort))?);
+        reports.push(on_grounds(context, &program, driver, |subject| audit::audit(subject, effort))?);
     }
     tell(context, &reports)
 }
@@ -102,22 +103,29 @@ fn grounds(context: &Context, filesystem: Filesystem) -> Result<Grounds> {
     Grounds::make(parent.as_deref(), filesystem)
 }
 
+/// The drivers, and the word by which a worker finds the same.
+struct Program {
+    registry: Registry,
+    word: String,
+}
+
 fn on_grounds<R>(
     context: &Context,
-    registry: &Registry,
+    program: &Program,
     driver: &'static str,
     act: impl FnOnce(&Subject<'_>) -> Result<R>,
 ) -> Result<R> {
     let grounds = grounds(context, Filesystem::for_driver(driver))?;
     let place = grounds.directory("audit")?;
-    let program: PathBuf = std::env::current_exe().os("readlink", "/proc/self/exe")?;
     let worker = || {
-        let mut command = Command::new(&program);
-        command.arg(WORKER);
+        let mut command = Command::new("/proc/self/exe");
+        // A word that is no path means the drivers of this program.
+        command.arg(WORKER).arg(if program.word.is_empty() { driver } else { &program.word });
         command
     };
     let options = context.globals.driver_options.clone();
-    let done = act(&Subject { registry, driver: driver.to_owned(), options, place, worker: &worker });
+    let done =
+        act(&Subject { registry: &program.registry, driver: driver.to_owned(), options, place, worker: &worker });
     grounds.remove()?;
     done
 }
@@ -131,10 +139,11 @@ fn effort(context: &Context) -> Result<Effort> {
     Ok(Effort { rounds: number("--rounds", default.rounds)?, deaths: number("--deaths", default.deaths)?, ..default })
 }
 
-fn watch(context: &Context, registry: &Registry) -> Result<Report> {
+fn watch(context: &Context) -> Result<Report> {
     let globals = &context.globals;
+    let registry = engine::registry(globals)?;
     let roots = engine::roots(globals);
-    let wanted = engine::wanted_driver(globals, registry)?;
+    let wanted = engine::wanted_driver(globals, &registry)?;
     let descriptor = registry.choose(&roots, wanted.as_deref(), &globals.driver_options)?.descriptor;
     let survey = (descriptor.survey)(&Request::new(&roots, descriptor.name, &globals.driver_options)?);
     let kernel = survey.capabilities.has(Capability::KernelMounts);

@@ -50,6 +50,7 @@ fn shown(configuration: &Configuration) -> Value {
     put("auto_userns_max_size", json!(is_set("storage.options.auto-userns-max-size").then_some(auto.max_size)));
     put("PullOptions", json!(configuration.pull_options));
     put("disable-volatile", json!(configuration.disable_volatile));
+    put("plugin-directories", json!(configuration.plugin_directories));
     put("transient_store", json!(configuration.transient));
     let sources = configuration.sources.iter().map(|(key, source)| (key.clone(), source.to_string().into()));
     fields.insert("sources".to_owned(), Value::Object(sources.collect()));

@@ -2,20 +2,23 @@
 
 use std::fmt::Write as _;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use storage_core::Result;
-use storage_core::driver::{Candidate, Capability, Choice};
+use storage_core::driver::plugin::Refused;
+use storage_core::driver::{Candidate, Choice, Origin, Registry};
 
 use crate::app::Context;
 use crate::engine;
 use crate::stop::Outcome;
 
 pub(crate) const HELP: &str = "\
-Asks every driver of this program whether it can work on the root, and changes nothing there. The last line says which
-one a store on this root would get, and by which rule.";
+Asks every driver of this program, linked in or loaded, whether it can work on the root, and changes nothing there. Then
+come the plugins that were refused, with the reason. The last line says which driver a store on this root would get, and by
+which rule. Plugins are looked for in the directories of $LAMINA_PLUGIN_PATH, in those of `plugin_directories` below [lamina]
+in storage.conf, and in /usr/lib/lamina/drivers.";
 
 pub(crate) fn drivers(context: &mut Context) -> Outcome {
-    let registry = engine::registry()?;
+    let registry = engine::tolerant_registry(&context.globals)?;
     let globals = &context.globals;
     let roots = engine::roots(globals);
     let candidates = registry.survey(&roots, &globals.driver_options)?;
@@ -23,15 +26,16 @@ pub(crate) fn drivers(context: &mut Context) -> Outcome {
     let choice = registry.choose(&roots, wanted.as_deref(), &globals.driver_options);
     let (chosen, rule) = verdict(&choice, &candidates);
     if context.json() {
-        let list: Vec<Value> = candidates.iter().map(as_json).collect();
         return context.out.json(&json!({
             "graphRoot": context.globals.graph_root,
-            "drivers": list,
+            "drivers": candidates.iter().map(Candidate::to_json).collect::<Vec<_>>(),
+            "refused": registry.refused().iter().map(Refused::to_json).collect::<Vec<_>>(),
             "chosen": chosen,
             "reason": rule,
         }));
     }
     context.out.text(table(&candidates))?;
+    context.out.text(refusals(&registry))?;
     context.out.line("")?;
     context.out.line(match chosen {
         Some(name) => format!("A store on {} gets {name}: {rule}.", context.globals.graph_root.display()),
@@ -63,7 +67,11 @@ pub(crate) fn table(candidates: &[Candidate]) -> String {
         let verdict = if each.survey.usable { "works here  " } else { "not usable  " };
         let prior = if each.prior { " (its layers are on this root)" } else { "" };
         let _ = writeln!(text, "{:width$}  {verdict}{}{prior}", each.descriptor.name, each.survey.reason);
-        let can = capabilities(each);
+        if let Origin::Loaded(file) = each.descriptor.origin {
+            let version = each.descriptor.version;
+            let _ = writeln!(text, "{:width$}  loaded      version {version} from {}", "", file.display());
+        }
+        let can = each.abilities();
         if each.survey.usable && !can.is_empty() {
             let _ = writeln!(text, "{:width$}  can         {}", "", can.join(", "));
         }
@@ -71,21 +79,7 @@ pub(crate) fn table(candidates: &[Candidate]) -> String {
     text
 }
 
-/// One driver as JSON.
-pub(crate) fn as_json(each: &Candidate) -> Value {
-    json!({
-        "name": each.descriptor.name,
-        "version": each.descriptor.version,
-        "priority": each.descriptor.priority,
-        "automatic": each.descriptor.automatic,
-        "usable": each.survey.usable,
-        "reason": each.survey.reason,
-        "prior": each.prior,
-        "capabilities": capabilities(each),
-    })
-}
-
-fn capabilities(each: &Candidate) -> Vec<&'static str> {
-    let has = |capability: &&Capability| each.survey.capabilities.has(**capability);
-    Capability::ALL.iter().filter(has).map(|capability| capability.name()).collect()
+/// The plugins that were not taken, a line each.
+fn refusals(registry: &Registry) -> String {
+    registry.refused().iter().map(|each| format!("refused: {}\n", each.reason)).collect()
 }

@@ -1,7 +1,7 @@
 //! The registry of these drivers.
 
 use storage_core::Result;
-use storage_core::driver::{Descriptor, Driver, Registry, Request, Survey};
+use storage_core::driver::{Descriptor, Driver, Origin, Registry, Request, Survey};
 
 use crate::{Fault, Faulty};
 
@@ -26,8 +26,9 @@ pub fn descriptor(fault: Fault) -> Descriptor {
                     version: env!("CARGO_PKG_VERSION"),
                     priority: -1,
                     automatic: false,
-                    survey: |request| survey(Fault::$fault, request),
-                    open: |request| open(Fault::$fault, request),
+                    origin: Origin::Linked,
+                    survey: &|request| survey(Fault::$fault, request),
+                    open: &|request| open(Fault::$fault, request),
                 },)*
             }
         };

@@ -19,6 +19,7 @@ pub(crate) const CASES: &[Case] = &[
     case("concurrent::one_mounts_and_the_other_releases::overlay", 60, |s| hand_over(s, "overlay")),
     case("concurrent::one_mounts_and_the_other_releases::vfs", 60, |s| hand_over(s, "vfs")),
     case("concurrent::one_mounts_and_the_other_releases::btrfs", 60, |s| hand_over(s, "btrfs")),
+    case("concurrent::sparse_members_of_the_reference::vfs", 60, |s| sparse(s, "vfs")),
 ];
 
 /// Both do as many operations at the same time.
@@ -146,5 +147,29 @@ pub(crate) fn hand_over(scratch: &Scratch, driver: &'static str) -> Outcome {
         invariants::assert_clean(&ours, &format!("after {who} mounted and the other released last"));
         assert_eq!(ours.counts(), [], "nothing is counted");
     }
+    Ok(())
+}
+
+/// What the reference keeps of an archive with sparse members doesn't give the archive back. Lamina gives what the
+/// reference gives, its check names the layer, and the tree is right.
+fn sparse(scratch: &Scratch, driver: &'static str) -> Outcome {
+    let ours = Store::new(scratch, "store", driver);
+    let peer = ours.peer()?;
+    let made = scratch.make("made");
+    archive::put(&made, "plain", "plain");
+    archive::sparse_file(&made.join("hollow"));
+    let file = scratch.join("sparse.tar");
+    archive::pack(&made, &file, "pax");
+    let (by_peer, by_us) = (id("by the reference"), id("by Lamina"));
+    peer.import(&by_peer, None, &file);
+    ours.import(&by_us, None, &file);
+    let (given, content) = (peer.diff(&by_peer), fs::read(&file).expect("read an archive"));
+    assert!(ours.diff(&by_peer) == given, "both give the same");
+    assert!(ours.diff(&by_us) == content && peer.diff(&by_us) == content, "what Lamina keeps gives the archive back");
+    let check = ours.run(&["check"]);
+    let named = String::from_utf8_lossy(&check.output.stdout).contains(&by_peer);
+    assert_eq!(named, given != content, "check tells just what is wrong: {}", check.describe());
+    let (theirs, same) = (tree::read(&ours.mount(&by_peer)), tree::read(&ours.mount(&by_us)));
+    tree::assert_same_below_root("a layer with a sparse file", &theirs, &same);
     Ok(())
 }

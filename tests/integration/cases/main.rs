@@ -14,6 +14,8 @@ mod child;
 mod concurrent;
 mod containers;
 mod copy;
+mod deadlock;
+mod diff_while_mounted;
 mod engines;
 mod full_disk;
 mod hammer;
@@ -26,6 +28,7 @@ mod id_maps_peers;
 mod image_store;
 mod images;
 mod kill;
+mod kill_at_random;
 mod load;
 mod loaded;
 mod meanwhile;
@@ -41,6 +44,7 @@ mod roundtrip;
 mod stall;
 mod tour;
 mod transient;
+mod zfs_meanwhile;
 
 const CASES: &[&[Case]] = &[
     roundtrip::CASES,
@@ -60,6 +64,8 @@ const CASES: &[&[Case]] = &[
     ordinary::CASES,
     both_at_once::CASES,
     stall::CASES,
+    diff_while_mounted::CASES,
+    deadlock::CASES,
     meanwhile::CASES,
     quiet::CASES,
     hammer::CASES,
@@ -71,6 +77,7 @@ const CASES: &[&[Case]] = &[
     id_maps_bad::CASES,
     id_maps_peers::CASES,
     kill::CASES,
+    kill_at_random::CASES,
     chain::CASES,
     copy::CASES,
     full_disk::CASES,
@@ -80,6 +87,7 @@ const CASES: &[&[Case]] = &[
     tour::CASES,
     audit::CASES,
     on_zfs::CASES,
+    zfs_meanwhile::CASES,
 ];
 
 fn main() -> ExitCode {

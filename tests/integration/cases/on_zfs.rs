@@ -1,13 +1,13 @@
 //! The zfs driver on a real zfs. What the other drivers show is asked of it too, in a guest that is some times slower: less
 //! often, and with time to spare. On a machine without a pool for tests every case here is skipped.
 
-use std::fs;
-use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use integration::case::{Case, case};
 use integration::rootfs::Form;
-use integration::store::{Store, end, id};
+use integration::scratch::dataset_of;
+use integration::store::{Store, end, id, must};
 use integration::{Outcome, Scratch, archive, invariants};
 
 use crate::{bad_input, child, concurrent, meanwhile, roundtrip, stall};
@@ -36,7 +36,8 @@ pub(crate) const CASES: &[Case] = &[
     case("zfs::parent_that_is_deleted", 900, |s| bad_input::parent_in_use(s, DRIVER)),
     case("zfs::killed_at_any_time", 900, killed),
     case("zfs::the_command_is_missing", 900, missing_command),
-    case("zfs::a_diff_while_others_mount_and_unmount", 900, diff_meanwhile),
+    case("zfs::a_dataset_of_that_name_is_there", 900, name_taken),
+    case("zfs::without_permission", 900, unprivileged),
 ];
 
 /// SIGKILL at growing delays, each operation some times: no lock stays held, the store works on, and what is left over is
@@ -98,32 +99,67 @@ fn missing_command(scratch: &Scratch) -> Outcome {
     Ok(())
 }
 
-/// A diff of a layer, again and again, while another process mounts, writes and unmounts it: both always work.
-fn diff_meanwhile(scratch: &Scratch) -> Outcome {
+/// A dataset of the layer's name that no record knows is somebody's: it stays as it is, and so does what was cloned of it.
+fn name_taken(scratch: &Scratch) -> Outcome {
     let store = Store::new(scratch, "store", DRIVER);
-    let archive = archive::small(scratch.path(), "small", 12, 900);
-    let (base, layer) = (id("base"), id("layer"));
+    let archive = archive::small(scratch.path(), "small", 4, 900);
+    let (base, new, place) = (id("base"), id("new"), scratch.make("place"));
     store.import(&base, None, &archive);
-    store.create(&layer, Some(&base));
-    std::thread::scope(|scope| {
-        let writer = scope.spawn(|| {
-            for round in 0..5 {
-                write(&store.mount(&layer), round);
-                store.unmount(&layer);
-            }
-        });
-        for _ in 0..5 {
-            let changes = store.changes(&layer);
-            assert!(changes.iter().all(|change| change.starts_with("A /round")), "{changes:?}");
-            assert!(store.diff(&layer).len() >= 1024);
-        }
-        writer.join().unwrap_or_else(|failure| std::panic::resume_unwind(failure));
-    });
-    assert_eq!(store.changes(&layer).len(), 5);
-    invariants::assert_clean(&store, "after all is done");
+    let (before, content) = (store.ids(), store.diff(&base));
+    let of_store = dataset_of(&store.root);
+    let zfs = |script: &str| {
+        let mut shell = Command::new("sh");
+        shell.args(["-euc", script]).env("d", format!("{of_store}/{new}")).env("p", &place).env("r", &of_store);
+        must(shell)
+    };
+    zfs("zfs create -o mountpoint=legacy $d; mount -t zfs $d $p; echo theirs >$p/f; umount $p; \
+        zfs snapshot $d@own; zfs clone -o mountpoint=legacy $d@own $r/elsewhere");
+    let file = archive.to_str().expect("a printable path");
+    for deed in [
+        &["create-layer", "-i", &new][..],
+        &["create-layer", "-i", &new, &base],
+        &["import-layer", "-i", &new, "-f", file],
+    ] {
+        let refused = store.run(deed);
+        let words = refused.stderr();
+        assert!(!refused.output.status.success() && words.contains("already"), "{}", refused.describe());
+        assert_eq!(store.ids(), before, "a refusal changes no records");
+    }
+    assert_eq!(zfs("for i in $d $r/elsewhere; do mount -t zfs $i $p; cat $p/f; umount $p; done"), "theirs\ntheirs\n");
+    assert!(store.diff(&base) == content, "another layer is as it was");
+    zfs("zfs destroy $r/elsewhere; zfs destroy -r $d");
+    store.create(&new, Some(&base));
+    invariants::assert_clean(&store, "once the name is free");
     Ok(())
 }
 
-fn write(root: &Path, round: u32) {
-    fs::write(root.join(format!("round{round}")), "written").expect("write in a mounted layer");
+/// Who may not use zfs is told so, and all stays as it was.
+fn unprivileged(scratch: &Scratch) -> Outcome {
+    let place = scratch.for_everybody()?;
+    let store = Store::at(&place.join("root"), &place.join("run"), DRIVER);
+    let base = id("base");
+    store.import(&base, None, &archive::small(scratch.path(), "small", 4, 900));
+    let content = store.diff(&base);
+    let open_up = |paths: &str| must_shell(&format!("chmod -R a+rwX {paths}"));
+    open_up(&format!("{} {}", store.root.display(), store.run.display()));
+    for device in ["600", "666"] {
+        must_shell(&format!("chmod {device} /dev/zfs"));
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+        command.args(store.with(&["--unshare=false"]).argv(&["create-layer", "-i", &id("new"), &base]));
+        let ended = end(command);
+        let words = ended.stderr();
+        assert!(!ended.output.status.success() && words.to_lowercase().contains("permission"), "{}", ended.describe());
+        assert_eq!(store.ids(), std::slice::from_ref(&base), "a refusal changes no records");
+    }
+    assert!(store.diff(&base) == content, "the layer is as it was");
+    store.ok(&["gc"]);
+    invariants::assert_clean(&store, "after a refusal and gc");
+    Ok(())
+}
+
+fn must_shell(script: &str) -> String {
+    let mut shell = Command::new("sh");
+    shell.args(["-euc", script]);
+    must(shell)
 }

@@ -14,9 +14,18 @@ fn whole_file(kind: i32) -> libc::flock {
 
 /// Takes a lock file for writing if nobody holds it, by an open file description lock; `None` if somebody does.
 pub fn try_write(path: &Path) -> Option<File> {
+    take(path, libc::F_WRLCK)
+}
+
+/// Takes a lock file for reading if nobody holds it for writing, by an open file description lock; `None` if somebody does.
+pub fn try_read(path: &Path) -> Option<File> {
+    take(path, libc::F_RDLCK)
+}
+
+fn take(path: &Path, kind: i32) -> Option<File> {
     let file = OpenOptions::new().read(true).write(true).open(path);
     let file = file.unwrap_or_else(|error| panic!("open {}: {error}", path.display()));
-    match fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_WRLCK))) {
+    match fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file(kind))) {
         Ok(_) => Some(file),
         Err(Errno::EAGAIN | Errno::EACCES) => None,
         Err(error) => panic!("lock {}: {error}", path.display()),

@@ -6,6 +6,8 @@
 //!     └── integration --inside NAME    first process of the namespace: mounts the scratch disk, runs the case
 //! ```
 //!
+//! What a case says is shown when it fails, and always with `LAMINA_TEST_OUTPUT=1`.
+//!
 //! Each of the two asks the kernel to be killed when its parent dies, and the death of the innermost ends its namespaces.
 //! What stays after a kill is the run directory, which the next run removes: its lock says that nobody uses it.
 
@@ -25,6 +27,7 @@ use nix::sys::signal::Signal;
 
 use crate::case::{Case, Outcome, Skip};
 use crate::machine;
+use crate::rootfs;
 use crate::scratch::{RunDir, Scratch};
 
 const SKIPPED: u8 = 77;
@@ -56,11 +59,25 @@ pub fn main(cases: &'static [&'static [Case]]) -> ExitCode {
         let case = all.into_iter().find(|case| case.name == name).expect("a case of that name");
         return if args[0] == "--enter" { enter(&case, &home) } else { inside(&case, &home) };
     }
+    if args == ["--prepare"] {
+        return prepare();
+    }
     match options(args) {
         Ok(options) => supervise(all, &options),
         Err(wrong) => {
             eprintln!("integration: {wrong}; usage: integration [--list] [--exact] [--full] [--jobs N] [NAME...]");
             ExitCode::from(2)
+        }
+    }
+}
+
+/// Makes what cases keep between runs, for a run where it can't be made: in a virtual machine without a network.
+fn prepare() -> ExitCode {
+    match rootfs::archive(rootfs::Form::Zstd) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(Skip(why)) => {
+            eprintln!("integration: {why}");
+            ExitCode::FAILURE
         }
     }
 }
@@ -191,7 +208,12 @@ fn one(case: &Case, run: &Path) -> Verdict {
         .status()
         .expect("start a case");
     let verdict = match status.code().map(u8::try_from) {
-        Some(Ok(0)) => Verdict::Passed,
+        Some(Ok(0)) => {
+            if env::var_os("LAMINA_TEST_OUTPUT").is_some() {
+                print!("{}", indent(&tail(&home.join("log"))));
+            }
+            Verdict::Passed
+        }
         Some(Ok(SKIPPED)) => Verdict::Skipped(fs::read_to_string(home.join("skip")).unwrap_or_default()),
         Some(Ok(LATE)) => {
             Verdict::Failed(format!("{}\nended after its limit of {} s", tail(&home.join("log")), case.limit))

@@ -8,6 +8,7 @@ use super::finding::{Finding, FindingKind};
 use crate::error::Result;
 use crate::ids::LayerId;
 use crate::locks::ThreadKey;
+use crate::locks::counting::Counts;
 use crate::mount::elsewhere;
 use crate::store::Store;
 use crate::store::layers::LayerTable;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::record::Layer;
 use crate::driver::{Ancestor, Home, LayerRef};
 use crate::error::{Error, Kind, Result};
-use crate::store::records::RecordTable;
+use crate::locks::changes::{Changed, LayerRecords};
+use crate::store::records::{Edit, RecordTable};
 
 /// The names of the record files, in the order of [`crate::store::Location`].
 pub(crate) const FILES: [&str; 2] = ["layers.json", "volatile-layers.json"];
@@ -18,6 +19,36 @@ impl RecordTable<Layer> {
     /// The layers whose parent is `id`.
     pub fn children<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a Arc<Layer>> {
         self.iter().filter(move |layer| layer.parent == id)
+    }
+}
+
+impl LayerRecords for RecordTable<Layer> {
+    fn knows(&self, id: &str) -> bool {
+        self.get(id).is_some()
+    }
+
+    fn needs_repair(&self) -> bool {
+        RecordTable::needs_repair(self)
+    }
+
+    fn incomplete_ids(&self) -> Vec<String> {
+        self.incomplete().iter().map(|layer| layer.id.clone()).collect()
+    }
+
+    fn without(&self, ids: &[String]) -> Option<Changed<Self>> {
+        let mut edit = Edit::of(self);
+        for id in ids {
+            edit.remove(id);
+        }
+        (!edit.is_empty()).then(|| edit.finish())
+    }
+
+    fn without_incomplete(&self, ids: &[String]) -> Option<Changed<Self>> {
+        let mut edit = Edit::of(self);
+        for id in ids {
+            edit.remove_incomplete(id);
+        }
+        (!edit.is_empty()).then(|| edit.finish())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Kind, Result};
+use crate::locks::counting::Counts;
 use crate::locks::{RecordBytes, Table};
 use crate::store::records::json;
 
@@ -24,11 +25,6 @@ pub(crate) struct MountTable {
 }
 
 impl MountTable {
-    /// How often the layer is mounted.
-    pub(crate) fn count(&self, id: &str) -> u64 {
-        self.get(id).map_or(0, |mount| mount.count.max(0) as u64)
-    }
-
     /// The mounted layer `id`.
     pub(crate) fn get(&self, id: &str) -> Option<&MountPoint> {
         self.mounts.iter().find(|mount| mount.id == id)
@@ -43,9 +39,14 @@ impl MountTable {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &MountPoint> {
         self.mounts.iter()
     }
+}
 
-    /// The table with the layer's count set; zero takes it out.
-    pub(crate) fn with_count(&self, id: &str, path: &str, count: u64) -> Self {
+impl Counts for MountTable {
+    fn count(&self, id: &str) -> u64 {
+        self.get(id).map_or(0, |mount| mount.count.max(0) as u64)
+    }
+
+    fn with_count(&self, id: &str, path: &str, count: u64) -> Self {
         let mut mounts = self.mounts.clone();
         match mounts.iter_mut().find(|mount| mount.id == id) {
             Some(mount) => {

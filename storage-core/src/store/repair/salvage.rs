@@ -12,6 +12,7 @@ use super::{Repair, check, side_path};
 use crate::driver::{Home, SharedAccess};
 use crate::error::{OsContext, Result};
 use crate::ids::LayerId;
+use crate::locks::counting::Counts;
 use crate::locks::{MayTake, ThreadKey};
 use crate::store::check::Finding;
 use crate::store::kept::Kept;
