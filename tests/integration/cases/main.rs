@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use integration::case::Case;
 
 mod additional;
+mod audit;
 mod bad_input;
 mod both_at_once;
 mod chain;
@@ -90,6 +91,7 @@ const CASES: &[&[Case]] = &[
     plugins::CASES,
     plugins_broken::CASES,
     tour::CASES,
+    audit::CASES,
     on_zfs::CASES,
     zfs_meanwhile::CASES,
 ];
