@@ -32,6 +32,7 @@ mod load;
 mod loaded;
 mod meanwhile;
 mod network;
+mod on_btrfs;
 mod on_zfs;
 mod ordinary;
 mod peers;
@@ -86,6 +87,7 @@ const CASES: &[&[Case]] = &[
     power::CASES,
     bad_input::CASES,
     tour::CASES,
+    on_btrfs::CASES,
     on_zfs::CASES,
     zfs_meanwhile::CASES,
 ];
