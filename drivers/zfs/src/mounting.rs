@@ -104,10 +104,15 @@ impl Zfs {
         if options.read_only {
             flags.flags |= MsFlags::MS_RDONLY;
         }
-        heal(home, &layer.id)?;
         let dataset = home.datasets.path(layer.id.as_str())?;
         DirBuilder::new().recursive(true).mode(0o755).create(&target).os("mkdir", &target)?;
-        attach(&dataset, &target, &flags, self.features).inspect_err(|_| {
+        let attach = || attach(&dataset, &target, &flags, self.features);
+        // No process is started, under the lock, for a layer that is in order.
+        let attached = match attach() {
+            Err(error) if error.kind() == Kind::NotFound => heal(home, &layer.id).and_then(|()| attach()),
+            attached => attached,
+        };
+        attached.inspect_err(|_| {
             let _ = std::fs::remove_dir(&target);
         })?;
         Ok(target)

@@ -205,9 +205,11 @@ impl Registry {
                 [one] => (Some(*one), "the root holds its layers already".to_owned()),
                 several => {
                     let names: Vec<_> = several.iter().map(|each| each.descriptor.name).collect();
+                    let homes: Vec<_> = names.iter().map(|name| roots.graph.join(name).display().to_string()).collect();
+                    let (names, homes) = (names.join(", "), homes.join(", "));
                     return failed(
-                        format!("contains several valid graphdrivers: {}", names.join(", ")),
-                        "choose one with --storage-driver, or clean up the others",
+                        format!("contains several valid graphdrivers: {names} (their layers are in {homes})"),
+                        "choose one with --storage-driver, or move the homes of the others away",
                     );
                 }
             }

@@ -30,6 +30,17 @@ pub enum Release {
     Force,
 }
 
+impl Release {
+    /// What it is called where operations are told apart.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Release::One => "unmount one",
+            Release::IfMounted => "unmount if mounted",
+            Release::Force => "unmount by force",
+        }
+    }
+}
+
 /// What becomes of mounts in namespaces that can't be seen from here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Others {

@@ -129,7 +129,7 @@ impl Store {
     /// The count is read and acted upon under one hold (R3). Holds `storage.lock` shared, `layers.lock` and
     /// `mountpoints.lock` exclusively; the flush that may follow an unmount happens after they are released.
     pub fn unmount(&self, key: &mut ThreadKey, wanted: &str, release: Release) -> Result<bool> {
-        let _purpose = crate::record::purpose("unmount");
+        let _purpose = crate::record::purpose(release.name());
         let mut rubbish = Rubbish::of(self);
         let (_graph, mut key) = self.graph.read(key, &self.wait)?;
         let (mut layers, mut key) = self.write_layers(&mut key, &mut rubbish)?;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use integration::case::Case;
 
 mod additional;
+mod audit;
 mod bad_input;
 mod both_at_once;
 mod chain;
@@ -36,6 +37,8 @@ mod on_btrfs;
 mod on_zfs;
 mod ordinary;
 mod peers;
+mod plugins;
+mod plugins_broken;
 mod power;
 mod quiet;
 mod records;
@@ -86,8 +89,11 @@ const CASES: &[&[Case]] = &[
     load::CASES,
     power::CASES,
     bad_input::CASES,
+    plugins::CASES,
+    plugins_broken::CASES,
     tour::CASES,
     on_btrfs::CASES,
+    audit::CASES,
     on_zfs::CASES,
     zfs_meanwhile::CASES,
 ];

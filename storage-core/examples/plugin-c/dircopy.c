@@ -1,0 +1,592 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * dircopy: a graph driver in C, as small as one can be. Every layer is a directory, a child is a copy of its parent made by
+ * `cp`, and a mount is the directory itself. On disk:
+ *
+ *     HOME/layers/ID/            the tree of a layer
+ *     HOME/staging/XXXXXX/tree   a layer in the making, or one that was removed; who works on it holds a flock on XXXXXX
+ *
+ * docs/adding-a-driver.md walks through it.
+ */
+#define _GNU_SOURCE
+#include "lamina_driver.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/mount.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define STR(text) ((struct lamina_str){ (text), strlen(text) })
+/* Some libraries call it by another name. */
+#define TREE_CLONE 1u
+
+typedef const struct lamina_call *call_t;
+struct lamina_driver { char home[PATH_MAX]; };
+/* A private place: the directory, its descriptor with the lock, and what the layer in it started from (-1: nothing). */
+struct lamina_staged { char home[PATH_MAX]; char place[PATH_MAX]; int lock; int origin; char origin_path[PATH_MAX]; bool kept; };
+struct lamina_trash { char place[PATH_MAX]; int lock; };
+/* The layer's directory with a shared lock, and the mount that the descriptor of the root lives in. */
+struct lamina_view { int dir; int tree; char path[PATH_MAX]; };
+
+/* ---- errors ---------------------------------------------------------------------------------------------------------- */
+
+static int32_t fail(call_t call, int32_t kind, const char *operation, const char *path, const char *detail, int number)
+{
+    struct lamina_error error = { .size = sizeof error, .operation = STR(operation), .path = STR(path), .detail = STR(detail),
+                                  .number = number };
+    call->fail(call->context, &error);
+    return kind;
+}
+
+/* The error of a system call that has just failed. */
+static int32_t failed(call_t call, const char *operation, const char *path)
+{
+    int number = errno;
+    int32_t kind = number == ENOENT || number == ENOTDIR ? LAMINA_E_NOT_FOUND
+                   : number == EACCES || number == EPERM ? LAMINA_E_PERMISSION
+                   : number == ENOSPC || number == EDQUOT ? LAMINA_E_NO_SPACE : LAMINA_E_IO;
+    return fail(call, kind, operation, path, "", number);
+}
+
+static int32_t path_of(call_t call, char *to, const char *home, const char *middle, struct lamina_str last)
+{
+    if (snprintf(to, PATH_MAX, "%s/%s%.*s", home, middle, (int)last.length, last.data) >= PATH_MAX)
+        return fail(call, LAMINA_E_USAGE, "name path", home, "it is too long", 0);
+    return 0;
+}
+
+static int32_t layer_path(call_t call, char *to, const char *home, struct lamina_place place)
+{
+    if (place.home != LAMINA_OWN)
+        return fail(call, LAMINA_E_READ_ONLY_STORE, "find home", home, "dircopy has one home", 0);
+    return path_of(call, to, home, "layers/", place.id);
+}
+
+static bool same(struct stat a, struct stat b)
+{
+    return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/* LAMINA_E_CHANGED unless the descriptor is still what stands at the path. */
+static int32_t still_there(call_t call, int fd, const char *path)
+{
+    struct stat held, found;
+    if (fstat(fd, &held) || lstat(path, &found) || !same(held, found))
+        return fail(call, LAMINA_E_CHANGED, "read layer", path, "it was removed or replaced meanwhile", 0);
+    return 0;
+}
+
+/* ---- trees ----------------------------------------------------------------------------------------------------------- */
+
+static int remove_tree(int at, const char *name, call_t call)
+{
+    if (!unlinkat(at, name, 0) || errno == ENOENT)
+        return 0;
+    int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (!dir) {
+        if (fd >= 0)
+            close(fd);
+        return errno == ENOENT ? 0 : -1;
+    }
+    int result = 0;
+    for (struct dirent *entry; !result && (errno = 0, entry = readdir(dir));) {
+        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+            continue;
+        if (call && call->step(call->context, 0, 1))
+            result = -1, errno = ECANCELED;
+        else
+            result = remove_tree(dirfd(dir), entry->d_name, call);
+    }
+    int number = errno;
+    closedir(dir);
+    errno = number;
+    return result || (unlinkat(at, name, AT_REMOVEDIR) && errno != ENOENT) ? -1 : 0;
+}
+
+/* Copies all of `from` into `to` by cp, which knows holes, links, devices, owners, times, xattrs and shared blocks. */
+static int32_t copy_tree(call_t call, int from, const char *to)
+{
+    char source[64];
+    snprintf(source, sizeof source, "/proc/%d/fd/%d/.", getpid(), from);
+    char *arguments[] = { "cp", "-a", "--", source, (char *)to, NULL };
+    char *environment[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", NULL };
+    posix_spawn_file_actions_t files;
+    posix_spawn_file_actions_init(&files);
+    for (int fd = 0; fd < 3; fd++)
+        posix_spawn_file_actions_addopen(&files, fd, "/dev/null", O_RDWR, 0);
+    pid_t child;
+    errno = posix_spawnp(&child, "cp", &files, NULL, arguments, environment);
+    posix_spawn_file_actions_destroy(&files);
+    if (errno)
+        return failed(call, "start cp", to);
+    int status;
+    while (waitpid(child, &status, WNOHANG) == 0) {
+        int32_t stop = call->step(call->context, 0, 0);
+        if (stop) {
+            kill(child, SIGKILL);
+            waitpid(child, &status, 0);
+            return stop;
+        }
+        nanosleep(&(struct timespec){ .tv_nsec = 2000000 }, NULL);
+    }
+    if (!WIFEXITED(status) || WEXITSTATUS(status))
+        return fail(call, LAMINA_E_IO, "copy layer", to, "cp failed; is there space?", 0);
+    return 0;
+}
+
+/* A new private place, locked. A sweeper may take it between the two, so look again. */
+static int32_t make_place(call_t call, const char *home, char *place, int *lock)
+{
+    for (;;) {
+        int32_t code = path_of(call, place, home, "staging/", STR("XXXXXX"));
+        if (code)
+            return code;
+        if (!mkdtemp(place))
+            return failed(call, "mkdtemp", place);
+        *lock = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        struct stat held, found;
+        if (*lock >= 0 && !flock(*lock, LOCK_EX | LOCK_NB) && !fstat(*lock, &held) && !lstat(place, &found) && same(held, found))
+            return 0;
+        if (*lock >= 0)
+            close(*lock);
+    }
+}
+
+/* Deletes a place whose lock is held, unless a view of what was removed is open. */
+static int32_t reclaim(call_t call, const char *place, int lock)
+{
+    int tree = openat(lock, "tree", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    bool viewed = tree >= 0 && flock(tree, LOCK_EX | LOCK_NB);
+    int result = viewed ? 0 : remove_tree(AT_FDCWD, place, call), number = errno;
+    if (tree >= 0)
+        close(tree);
+    close(lock);
+    errno = number;
+    if (result && errno == ECANCELED)
+        return fail(call, LAMINA_E_CANCELLED, "delete tree", place, "", 0);
+    return result ? failed(call, "delete tree", place) : 0;
+}
+
+/* ---- the driver ------------------------------------------------------------------------------------------------------ */
+
+static const char *unusable(const struct lamina_request *request)
+{
+    if (request->option_count)
+        return "it knows no options";
+    if (request->image_home.length || request->additional_count)
+        return "it works in one home only, without image stores";
+    if (request->home.length > PATH_MAX / 2)
+        return "the path of its home is too long";
+    return NULL;
+}
+
+static int32_t survey(call_t call, const struct lamina_request *request, int32_t *usable, uint64_t *capabilities,
+                      lamina_each_text reason, void *context)
+{
+    (void)call;
+    const char *why = unusable(request);
+    *usable = !why;
+    *capabilities = LAMINA_CAN_D_TYPE | LAMINA_CAN_DETACHED_VIEWS;
+    return reason(context, STR(why ? why : "an example that copies directories works everywhere"));
+}
+
+static int32_t driver_open(call_t call, const struct lamina_request *request, lamina_driver **driver)
+{
+    static const char *const parts[] = { "", "layers", "staging" };
+    const char *why = unusable(request);
+    lamina_driver *made = why ? NULL : calloc(1, sizeof *made);
+    if (!made)
+        return fail(call, LAMINA_E_DRIVER_UNUSABLE, "open dircopy", "", why ? why : "no memory", 0);
+    memcpy(made->home, request->home.data, request->home.length);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        char path[PATH_MAX];
+        if (path_of(call, path, made->home, parts[i], STR("")) || (mkdir(path, 0700) && errno != EEXIST)) {
+            int32_t code = failed(call, "mkdir", path);
+            free(made);
+            return code;
+        }
+    }
+    *driver = made;
+    return 0;
+}
+
+static void driver_close(lamina_driver *driver) { free(driver); }
+
+static int32_t capabilities(lamina_driver *driver, call_t call, uint64_t *bits)
+{
+    (void)driver, (void)call;
+    *bits = LAMINA_CAN_D_TYPE | LAMINA_CAN_DETACHED_VIEWS;
+    return 0;
+}
+
+static int32_t no(lamina_driver *driver, call_t call, int32_t *yes)
+{
+    (void)driver, (void)call;
+    *yes = 0;
+    return 0;
+}
+
+static int32_t mount_point(lamina_driver *driver, call_t call, const struct lamina_place *place, lamina_each_text each, void *context)
+{
+    char path[PATH_MAX];
+    int32_t code = layer_path(call, path, driver->home, *place);
+    return code ? code : each(context, STR(path));
+}
+
+static int32_t name_directories(lamina_driver *driver, call_t call, lamina_home home, lamina_each_text each, void *context)
+{
+    char path[PATH_MAX];
+    int32_t code = path_of(call, path, driver->home, "layers", STR(""));
+    return code || home != LAMINA_OWN ? code : each(context, STR(path));
+}
+
+/* Calls `each` with every name in a directory of the home. */
+static int32_t each_name(lamina_driver *driver, call_t call, const char *part, int32_t (*each)(void *, const char *), void *context)
+{
+    char path[PATH_MAX];
+    int32_t code = path_of(call, path, driver->home, part, STR(""));
+    DIR *dir = code ? NULL : opendir(path);
+    if (!dir)
+        return code ? code : failed(call, "read directory", path);
+    for (struct dirent *entry; !code && (entry = readdir(dir));)
+        if (entry->d_name[0] != '.')
+            code = each(context, entry->d_name);
+    closedir(dir);
+    return code;
+}
+
+struct sweeping { lamina_driver *driver; call_t call; struct timespec deadline; uint64_t reclaimed, left; };
+
+static int32_t sweep_one(void *context, const char *name)
+{
+    struct sweeping *sweeping = context;
+    struct timespec now;
+    char place[PATH_MAX];
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    bool late = now.tv_sec > sweeping->deadline.tv_sec
+                || (now.tv_sec == sweeping->deadline.tv_sec && now.tv_nsec >= sweeping->deadline.tv_nsec);
+    if (path_of(sweeping->call, place, sweeping->driver->home, "staging/", STR(name)))
+        return 0;
+    int lock = late ? -1 : open(place, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB)) {
+        if (lock >= 0)
+            close(lock);
+        sweeping->left++;
+        return 0;
+    }
+    int32_t code = reclaim(sweeping->call, place, lock);
+    if (access(place, F_OK))
+        sweeping->reclaimed++;
+    else
+        sweeping->left++;
+    return code;
+}
+
+static int32_t sweep(lamina_driver *driver, call_t call, uint64_t milliseconds, uint64_t *reclaimed, uint64_t *left)
+{
+    struct sweeping sweeping = { .driver = driver, .call = call };
+    clock_gettime(CLOCK_MONOTONIC, &sweeping.deadline);
+    sweeping.deadline.tv_sec += milliseconds / 1000;
+    sweeping.deadline.tv_nsec += milliseconds % 1000 * 1000000;
+    if (sweeping.deadline.tv_nsec >= 1000000000)
+        sweeping.deadline.tv_sec++, sweeping.deadline.tv_nsec -= 1000000000;
+    int32_t code = each_name(driver, call, "staging", sweep_one, &sweeping);
+    *reclaimed = sweeping.reclaimed;
+    *left = sweeping.left;
+    return code;
+}
+
+/* ---- layers held shared ---------------------------------------------------------------------------------------------- */
+
+static int32_t exists(lamina_driver *driver, call_t call, const struct lamina_place *place, int32_t *yes)
+{
+    char path[PATH_MAX];
+    struct stat found;
+    int32_t code = layer_path(call, path, driver->home, *place);
+    if (code)
+        return code;
+    *yes = !lstat(path, &found) && S_ISDIR(found.st_mode);
+    return *yes || errno == ENOENT ? 0 : failed(call, "lstat", path);
+}
+
+struct listing { lamina_each_text each; void *context; };
+
+static int32_t list_one(void *context, const char *name)
+{
+    struct listing *listing = context;
+    return listing->each(listing->context, STR(name));
+}
+
+static int32_t list(lamina_driver *driver, call_t call, lamina_home home, lamina_each_text each, void *context)
+{
+    struct listing listing = { each, context };
+    return home == LAMINA_OWN ? each_name(driver, call, "layers", list_one, &listing) : 0;
+}
+
+/* The inode and when it was made: a number that is used again gets another time. */
+static int32_t tell_identity(call_t call, int at, const char *path, lamina_each_text each, void *context)
+{
+    struct statx found;
+    char text[80];
+    if (statx(at, path, AT_SYMLINK_NOFOLLOW, STATX_INO | STATX_BTIME, &found))
+        return failed(call, "statx", path);
+    snprintf(text, sizeof text, "%llu-%lld.%09u", (unsigned long long)found.stx_ino, (long long)found.stx_btime.tv_sec,
+             found.stx_btime.tv_nsec);
+    return each(context, STR(text));
+}
+
+static int32_t identity(lamina_driver *driver, call_t call, const struct lamina_place *place, lamina_each_text each, void *context)
+{
+    char path[PATH_MAX];
+    int32_t code = layer_path(call, path, driver->home, *place);
+    return code ? code : tell_identity(call, AT_FDCWD, path, each, context);
+}
+
+static void view_close(lamina_view *view)
+{
+    if (view->tree >= 0)
+        close(view->tree);
+    if (view->dir >= 0)
+        close(view->dir);
+    free(view);
+}
+
+static int32_t view_check(lamina_view *view, call_t call) { return still_there(call, view->dir, view->path); }
+
+/* A clone of the directory's mount that no path names, read-only. The lock keeps `reclaim` away. */
+static int32_t view(lamina_driver *driver, call_t call, const struct lamina_layer *layer, lamina_view **out, int32_t *root)
+{
+    lamina_view *made = malloc(sizeof *made);
+    if (!made)
+        return fail(call, LAMINA_E_IO, "view layer", "", "no memory", ENOMEM);
+    made->dir = made->tree = -1;
+    int32_t code = layer_path(call, made->path, driver->home, layer->place);
+    struct mount_attr attributes = { .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOATIME,
+                                     .attr_clr = MOUNT_ATTR__ATIME };
+    if (!code && ((made->dir = open(made->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0
+                  || flock(made->dir, LOCK_SH | LOCK_NB)))
+        code = failed(call, "open(directory)", made->path);
+    if (!code && ((made->tree = syscall(SYS_open_tree, made->dir, "", TREE_CLONE | O_CLOEXEC | AT_EMPTY_PATH)) < 0
+                  || syscall(SYS_mount_setattr, made->tree, "", AT_EMPTY_PATH, &attributes, sizeof attributes)))
+        code = failed(call, "clone mount", made->path);
+    if (!code)
+        code = view_check(made, call);
+    if (!code && (*root = openat(made->tree, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+        code = failed(call, "openat(.)", made->path);
+    if (code)
+        view_close(made);
+    else
+        *out = made;
+    return code;
+}
+
+static int32_t is_untouched(lamina_driver *driver, call_t call, const struct lamina_layer *layer, int32_t *yes)
+{
+    (void)driver, (void)call, (void)layer;
+    *yes = 0; /* a copy doesn't know what of it is its own */
+    return 0;
+}
+
+static int32_t is_mounted(lamina_driver *driver, call_t call, const struct lamina_place *place, int32_t *yes)
+{
+    (void)place;
+    return no(driver, call, yes);
+}
+
+/* ---- staging --------------------------------------------------------------------------------------------------------- */
+
+static void discard(lamina_staged *staged)
+{
+    if (staged->origin >= 0)
+        close(staged->origin);
+    if (staged->lock >= 0) {
+        if (!staged->kept)
+            remove_tree(AT_FDCWD, staged->place, NULL);
+        close(staged->lock);
+    }
+    free(staged);
+}
+
+static bool same_ranges(const struct lamina_range *a, size_t count_a, const struct lamina_range *b, size_t count_b)
+{
+    return count_a == count_b && (count_a == 0 || !memcmp(a, b, count_a * sizeof *a));
+}
+
+static uint32_t root_of(const struct lamina_range *ranges, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (ranges[i].container_id == 0)
+            return (uint32_t)ranges[i].host_id;
+    return 0;
+}
+
+static int32_t begin(lamina_driver *driver, call_t call, const struct lamina_plan *plan, lamina_staged **out)
+{
+    const struct lamina_layer *from = plan->replacing ? plan->replacing : plan->parent;
+    if (plan->option_count)
+        return fail(call, LAMINA_E_NOT_SUPPORTED, "create layer", "", "--storage-opt is not supported for dircopy", 0);
+    if (plan->home != LAMINA_OWN)
+        return fail(call, LAMINA_E_READ_ONLY_STORE, "create layer", "", "dircopy has one home", 0);
+    if (plan->parent && !(same_ranges(plan->maps.uids, plan->maps.uid_count, plan->parent_maps.uids, plan->parent_maps.uid_count)
+                          && same_ranges(plan->maps.gids, plan->maps.gid_count, plan->parent_maps.gids, plan->parent_maps.gid_count)))
+        return fail(call, LAMINA_E_NOT_SUPPORTED, "create layer", "", "dircopy can't change the owners of a parent's files", 0);
+    lamina_staged *made = calloc(1, sizeof *made);
+    if (!made)
+        return fail(call, LAMINA_E_IO, "create layer", "", "no memory", ENOMEM);
+    made->lock = made->origin = -1;
+    strcpy(made->home, driver->home);
+    int32_t code = from ? layer_path(call, made->origin_path, driver->home, from->place) : 0;
+    if (!code && from && (made->origin = open(made->origin_path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
+        code = failed(call, "open(directory)", made->origin_path);
+    if (!code)
+        code = make_place(call, driver->home, made->place, &made->lock);
+    if (!code && (mkdirat(made->lock, "tree", 0555) || fchmodat(made->lock, "tree", 0555, 0)
+                  || fchownat(made->lock, "tree", root_of(plan->maps.uids, plan->maps.uid_count),
+                              root_of(plan->maps.gids, plan->maps.gid_count), AT_SYMLINK_NOFOLLOW)))
+        code = failed(call, "mkdir", made->place);
+    if (code)
+        discard(made);
+    else
+        *out = made;
+    return code;
+}
+
+static int32_t fill(lamina_staged *staged, call_t call)
+{
+    char tree[PATH_MAX];
+    int32_t code = path_of(call, tree, staged->place, "tree/", STR(""));
+    return code || staged->origin < 0 ? code : copy_tree(call, staged->origin, tree);
+}
+
+static int32_t staged_root(lamina_staged *staged, call_t call, int32_t *root)
+{
+    *root = openat(staged->lock, "tree", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return *root < 0 ? failed(call, "open(directory)", staged->place) : 0;
+}
+
+static int32_t staged_identity(lamina_staged *staged, call_t call, lamina_each_text each, void *context)
+{
+    return tell_identity(call, staged->lock, "tree", each, context);
+}
+
+/* The place and what the layer started from must be what they were; then one rename. */
+static int32_t move(lamina_staged *staged, call_t call, struct lamina_str id, unsigned flags)
+{
+    char target[PATH_MAX];
+    int32_t code = path_of(call, target, staged->home, "layers/", id);
+    if (!code)
+        code = still_there(call, staged->lock, staged->place);
+    if (!code && staged->origin >= 0)
+        code = still_there(call, staged->origin, staged->origin_path);
+    if (code)
+        return code;
+    if (!renameat2(staged->lock, "tree", AT_FDCWD, target, flags))
+        return 0;
+    if (errno == EEXIST || errno == ENOTEMPTY)
+        return fail(call, LAMINA_E_DUPLICATE_ID, "commit layer", target, "", errno);
+    return failed(call, "renameat2", target);
+}
+
+static int32_t commit(lamina_staged *staged, call_t call, struct lamina_str id) { return move(staged, call, id, RENAME_NOREPLACE); }
+
+/* After the exchange the former content lies in the place, so the place goes on as the trash. */
+static int32_t replace(lamina_staged *staged, call_t call, struct lamina_str id, lamina_trash **former)
+{
+    lamina_trash *trash = malloc(sizeof *trash);
+    int32_t code = trash ? move(staged, call, id, RENAME_EXCHANGE) : fail(call, LAMINA_E_IO, "replace layer", "", "no memory", ENOMEM);
+    if (code) {
+        free(trash);
+        return code;
+    }
+    strcpy(trash->place, staged->place);
+    trash->lock = staged->lock;
+    staged->lock = -1;
+    staged->kept = true;
+    *former = trash;
+    return 0;
+}
+
+static int32_t remove_layer(lamina_driver *driver, call_t call, const struct lamina_place *place, lamina_trash **out)
+{
+    char path[PATH_MAX];
+    lamina_trash *trash = malloc(sizeof *trash);
+    int32_t code = trash ? layer_path(call, path, driver->home, *place) : fail(call, LAMINA_E_IO, "remove layer", "", "no memory", ENOMEM);
+    if (!code)
+        code = make_place(call, driver->home, trash->place, &trash->lock);
+    if (code) {
+        free(trash);
+        return code;
+    }
+    if (!renameat(AT_FDCWD, path, trash->lock, "tree")) {
+        *out = trash;
+        return 0;
+    }
+    code = errno == ENOENT ? 0 : failed(call, "rename", path); /* a layer without a place is no error */
+    rmdir(trash->place);
+    close(trash->lock);
+    free(trash);
+    *out = NULL;
+    return code;
+}
+
+static int32_t trash_reclaim(lamina_trash *trash, call_t call)
+{
+    int32_t code = reclaim(call, trash->place, trash->lock);
+    free(trash);
+    return code;
+}
+
+static void trash_leave(lamina_trash *trash)
+{
+    close(trash->lock);
+    free(trash);
+}
+
+/* ---- mounting -------------------------------------------------------------------------------------------------------- */
+
+static int32_t mount_layer(lamina_driver *driver, call_t call, const struct lamina_layer *layer,
+                           const struct lamina_mount_options *options, lamina_each_text each, void *context)
+{
+    int32_t there = 0;
+    if (options->option_count || options->user_namespace.descriptor >= 0)
+        return fail(call, LAMINA_E_NOT_SUPPORTED, "mount layer", "", "a directory that is shown as it is has no options", 0);
+    int32_t code = exists(driver, call, &layer->place, &there);
+    if (code || there)
+        return code ? code : mount_point(driver, call, &layer->place, each, context);
+    return fail(call, LAMINA_E_NOT_FOUND, "mount layer", driver->home, "the layer has no place", 0);
+}
+
+static int32_t unmount_layer(lamina_driver *driver, call_t call, const struct lamina_place *place, int32_t extent,
+                             lamina_each_descriptor each, void *context)
+{
+    (void)driver, (void)call, (void)place, (void)extent, (void)each, (void)context;
+    return 0; /* nothing was attached */
+}
+
+static const struct lamina_driver_table TABLE = {
+    .abi = LAMINA_DRIVER_ABI, .size = sizeof TABLE, .priority = -10, .automatic = 0,
+    .name = { "dircopy", 7 }, .version = { "1.0", 3 },
+    .survey = survey, .open = driver_open, .close = driver_close, .capabilities = capabilities, .has_kernel_mounts = no,
+    .mount_point = mount_point, .name_directories = name_directories, .sweep = sweep,
+    .exists = exists, .list = list, .identity = identity, .view = view, .is_untouched = is_untouched,
+    .is_mounted = is_mounted, .begin = begin, .view_check = view_check, .view_close = view_close,
+    .staged_fill = fill, .staged_root = staged_root, .staged_identity = staged_identity, .staged_discard = discard,
+    .staged_commit = commit, .staged_replace = replace, .remove = remove_layer,
+    .trash_reclaim = trash_reclaim, .trash_leave = trash_leave, .mount = mount_layer, .unmount = unmount_layer,
+};
+
+__attribute__((visibility("default"))) const struct lamina_driver_table *lamina_driver_v1(void) { return &TABLE; }
