@@ -33,6 +33,7 @@ mod load;
 mod loaded;
 mod meanwhile;
 mod network;
+mod on_btrfs;
 mod on_zfs;
 mod ordinary;
 mod peers;
@@ -91,6 +92,7 @@ const CASES: &[&[Case]] = &[
     plugins::CASES,
     plugins_broken::CASES,
     tour::CASES,
+    on_btrfs::CASES,
     audit::CASES,
     on_zfs::CASES,
     zfs_meanwhile::CASES,
