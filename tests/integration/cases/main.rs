@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use integration::case::Case;
 
 mod additional;
+mod audit;
 mod bad_input;
 mod both_at_once;
 mod chain;
@@ -32,6 +33,7 @@ mod load;
 mod loaded;
 mod meanwhile;
 mod network;
+mod on_btrfs;
 mod on_zfs;
 mod ordinary;
 mod peers;
@@ -90,6 +92,8 @@ const CASES: &[&[Case]] = &[
     plugins::CASES,
     plugins_broken::CASES,
     tour::CASES,
+    on_btrfs::CASES,
+    audit::CASES,
     on_zfs::CASES,
     zfs_meanwhile::CASES,
 ];
