@@ -5,6 +5,7 @@
 //! guards: what is read of a count is acted upon under the hold under which it was read (R3).
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +57,10 @@ pub trait Counts: Table {
     fn count(&self, id: &str) -> u64;
     /// The table with the layer's count set; zero takes it out.
     fn with_count(&self, id: &str, path: &str, count: u64) -> Self;
+    /// The table with the layer counted as it was in `former`.
+    fn restored(&self, former: &Self, id: &str, path: &str) -> Self {
+        self.with_count(id, path, former.count(id))
+    }
     /// Whether what was counted can still be mounted.
     fn counted(&self, _id: &str) -> Counted {
         Counted::InThisBoot
@@ -220,12 +225,14 @@ impl<'a, 'l, 'm, T: Table, C: Counts, W: World> Counting<'a, 'l, 'm, T, C, W> {
             layer.check_gone(self.mounts.table().counted(layer.id()))?;
         }
         self.words.say(&Apart::of(layer.id()))?;
+        let former = Arc::clone(self.mounts.table());
         if count > 0 {
             self.set_count(layer.id(), &path, 0)?;
         }
         let detached = self.mounting().and_then(|mut held| layer.detach(&mut held));
         if let Err(error) = detached {
-            self.set_count(layer.id(), &path, count)?;
+            let table = self.mounts.table().restored(&former, layer.id(), utf8(&path)?);
+            self.mounts.save(table, &[0])?;
             self.words.done()?;
             return Err(error);
         }
@@ -234,10 +241,13 @@ impl<'a, 'l, 'm, T: Table, C: Counts, W: World> Counting<'a, 'l, 'm, T, C, W> {
 
     /// Sets the count of a layer to what its mounts are.
     pub fn set_count(&mut self, id: &str, path: &Path, count: u64) -> Result<()> {
-        let path = path.to_str().ok_or_else(|| {
-            Error::new(Kind::NotSupported, "count mount").at(path).detail("the path of the store is not UTF-8")
-        })?;
-        let table = self.mounts.table().with_count(id, path, count);
+        let table = self.mounts.table().with_count(id, utf8(path)?, count);
         self.mounts.save(table, &[0])
     }
+}
+
+fn utf8(path: &Path) -> Result<&str> {
+    path.to_str().ok_or_else(|| {
+        Error::new(Kind::NotSupported, "count mount").at(path).detail("the path of the store is not UTF-8")
+    })
 }

@@ -73,6 +73,11 @@ impl Counts for MountTable {
         MountTable { mounts }
     }
 
+    fn restored(&self, former: &Self, id: &str, _path: &str) -> Self {
+        let others = self.mounts.iter().filter(|mount| mount.id != id);
+        MountTable { mounts: others.chain(former.get(id)).cloned().collect() }
+    }
+
     fn counted(&self, id: &str) -> Counted {
         let boot = self.get(id).and_then(|mount| mount.boot.as_deref());
         match boot.zip(boot_id()) {
@@ -126,6 +131,12 @@ mod tests {
         assert_eq!(String::from_utf8_lossy(&one_less), r#"[{"id":"a","path":"/p/a","count":1,"later":{"x":1}}]"#);
         assert_eq!(table.with_count("a", "/p/a", 0).serialise(0), b"[]");
         assert_eq!(table.with_count("d", "/p/d", 1).count("d"), 1);
+        let gone = table.with_count("a", "/p/a", 0);
+        assert_eq!(
+            gone.restored(&table, "a", "/p/a").serialise(0),
+            table.serialise(0),
+            "a count that came back is another"
+        );
     }
 
     #[test]
