@@ -118,6 +118,8 @@ kinds! {
     NoAvailableIds = 38, "no-available-ids", "not enough unused IDs in user namespace";
     /// A driver plugin can't be loaded, or broke its contract.
     BadPlugin = 39, "bad-plugin", "faulty driver plugin";
+    /// An audit saw a rule of locking broken.
+    RuleBroken = 40, "rule-broken", "a rule of locking is broken";
 }
 
 impl Kind {

@@ -6,6 +6,8 @@
 
 #[path = "compile_pass/r5_levels_in_order.rs"]
 mod levels_in_order;
+#[path = "compile_pass/r1_reading_asks_for_a_shared_hold.rs"]
+mod reading;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -21,10 +23,11 @@ fn programs_that_break_a_locking_rule_do_not_compile() {
     trybuild::TestCases::new().compile_fail("tests/compile_fail/*.rs");
 }
 
-/// It was compiled with this test.
+/// They were compiled with this test.
 #[test]
-fn levels_are_taken_in_their_order() {
+fn levels_are_taken_in_their_order_and_reading_asks_for_a_shared_hold() {
     levels_in_order::every_pair();
+    let _ = reading::every_reading;
 }
 
 /// Every illegal use is named by its rule, so that what proves a rule can be counted.

@@ -104,10 +104,15 @@ impl Zfs {
         if options.read_only {
             flags.flags |= MsFlags::MS_RDONLY;
         }
-        heal(home, &layer.id)?;
         let dataset = home.datasets.path(layer.id.as_str())?;
         DirBuilder::new().recursive(true).mode(0o755).create(&target).os("mkdir", &target)?;
-        attach(&dataset, &target, &flags, self.features).inspect_err(|_| {
+        let attach = || attach(&dataset, &target, &flags, self.features);
+        // No process is started, under the lock, for a layer that is in order.
+        let attached = match attach() {
+            Err(error) if error.kind() == Kind::NotFound => heal(home, &layer.id).and_then(|()| attach()),
+            attached => attached,
+        };
+        attached.inspect_err(|_| {
             let _ = std::fs::remove_dir(&target);
         })?;
         Ok(target)
@@ -130,13 +135,28 @@ pub(crate) fn detach(home: &Home, id: &LayerId, extent: Extent) -> Result<Detach
     Ok(Detached::new(mounts))
 }
 
-fn detach_one(target: &Path) -> Result<OwnedFd> {
+/// Whether a layer is mounted there. Fails with [`Kind::Busy`] when it is something else that is.
+pub(crate) fn is_attached(target: &Path) -> Result<bool> {
+    let mounted = is_mount_root(target)?;
+    if mounted {
+        check_kind(target, "look for mount")?;
+    }
+    Ok(mounted)
+}
+
+fn check_kind(target: &Path, operation: &'static str) -> Result<()> {
     let kind = filesystem_type(target)?;
     if kind.name() != "zfs" {
-        return Err(Error::new(Kind::Busy, "unmount layer")
+        return Err(Error::new(Kind::Busy, operation)
             .at(target)
-            .detail(format!("what is mounted there is no zfs but {}", kind.name())));
+            .detail(format!("what is mounted there is no zfs but {}", kind.name()))
+            .remedy("unmount it by hand"));
     }
+    Ok(())
+}
+
+fn detach_one(target: &Path) -> Result<OwnedFd> {
+    check_kind(target, "unmount layer")?;
     let mount = rustix::fs::open(target, MOUNT, Mode::empty()).os("open(O_PATH)", target)?;
     umount2(target, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW).os("umount2(detach)", target)?;
     Ok(mount)

@@ -7,7 +7,7 @@
 use std::fmt::Debug;
 use std::fs::{DirBuilder, File};
 use std::io::ErrorKind;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -48,7 +48,7 @@ pub trait Files: Clone + Debug + Send + Sync + 'static {
     type File: Debug + Send + Sync;
 
     /// The descriptor of an open file, where there is a real one.
-    fn descriptor(&self, file: &Self::File) -> Option<RawFd>;
+    fn descriptor<'f>(&self, file: &'f Self::File) -> Option<BorrowedFd<'f>>;
     /// Opens a lock file. A link in its place is not followed.
     fn open(&self, path: &Path, opening: Opening) -> Result<Self::File>;
     /// Takes a lock if nobody is in the way; `false` if somebody is.
@@ -92,8 +92,8 @@ pub struct Disk;
 impl Files for Disk {
     type File = File;
 
-    fn descriptor(&self, file: &File) -> Option<RawFd> {
-        Some(file.as_raw_fd())
+    fn descriptor<'f>(&self, file: &'f File) -> Option<BorrowedFd<'f>> {
+        Some(file.as_fd())
     }
 
     fn open(&self, path: &Path, opening: Opening) -> Result<File> {

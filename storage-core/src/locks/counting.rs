@@ -17,6 +17,7 @@ use super::words::{VERSION, Words};
 use super::world::World;
 use crate::error::{Error, Kind, Result};
 use crate::lockfile::Wait;
+pub use crate::mount::elsewhere::Counted;
 
 /// How a mount is given back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,17 @@ pub enum Release {
     IfMounted,
     /// All mounts, whoever made them.
     Force,
+}
+
+impl Release {
+    /// What it is called where operations are told apart.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Release::One => "unmount one",
+            Release::IfMounted => "unmount if mounted",
+            Release::Force => "unmount by force",
+        }
+    }
 }
 
 /// What becomes of mounts in namespaces that can't be seen from here.
@@ -44,6 +56,10 @@ pub trait Counts: Table {
     fn count(&self, id: &str) -> u64;
     /// The table with the layer's count set; zero takes it out.
     fn with_count(&self, id: &str, path: &str, count: u64) -> Self;
+    /// Whether what was counted can still be mounted.
+    fn counted(&self, _id: &str) -> Counted {
+        Counted::InThisBoot
+    }
 }
 
 /// What mounting one layer asks of its driver and of the kernel.
@@ -60,8 +76,9 @@ pub trait Mountable {
     fn attach(&mut self, held: &mut Mounting<'_>) -> Result<PathBuf>;
     /// Takes away whatever is mounted.
     fn detach(&mut self, held: &mut Mounting<'_>) -> Result<()>;
-    /// Fails with [`Kind::Busy`] unless nobody sees a mount of it in another namespace.
-    fn check_gone(&self) -> Result<()>;
+    /// Fails with [`Kind::Busy`] unless nobody sees a mount of it in another namespace. After a reboot only a mount that shows
+    /// makes it fail.
+    fn check_gone(&self, counted: Counted) -> Result<()>;
 }
 
 /// The intent: a layer whose mount and count are about to differ.
@@ -153,8 +170,8 @@ impl<'a, 'l, 'm, T: Table, C: Counts, W: World> Counting<'a, 'l, 'm, T, C, W> {
             self.set_count(layer.id(), &path, count + 1)?;
             return Ok(path);
         }
-        if count > 0 && layer.has_kernel_mounts() {
-            layer.check_gone()?;
+        if count > 0 && (layer.has_kernel_mounts() || self.mounts.table().counted(layer.id()) == Counted::BeforeBoot) {
+            layer.check_gone(self.mounts.table().counted(layer.id()))?;
             count = 0;
             self.set_count(layer.id(), &path, count)?;
         }
@@ -200,7 +217,7 @@ impl<'a, 'l, 'm, T: Table, C: Counts, W: World> Counting<'a, 'l, 'm, T, C, W> {
     fn take_away(&mut self, layer: &mut impl Mountable, others: Others) -> Result<()> {
         let (path, count) = (layer.place(), self.count(layer.id()));
         if others == Others::Respected && count > 0 && layer.has_kernel_mounts() && !self.is_mounted(layer)? {
-            layer.check_gone()?;
+            layer.check_gone(self.mounts.table().counted(layer.id()))?;
         }
         self.words.say(&Apart::of(layer.id()))?;
         if count > 0 {

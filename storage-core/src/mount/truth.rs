@@ -2,6 +2,7 @@
 
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use rustix::fs::{AtFlags, Statx, StatxAttributes, StatxFlags};
 
@@ -99,6 +100,13 @@ pub fn mount_id(fd: impl AsFd, path: &Path) -> Result<u64> {
 pub fn mounts_here() -> Result<Vec<MountInfo>> {
     let path = Path::new("/proc/thread-self/mountinfo");
     Ok(parse_mountinfo(&std::fs::read(path).os("read", path)?))
+}
+
+/// The kernel's name for the time since this machine was started.
+pub fn boot_id() -> Option<&'static str> {
+    static BOOT: OnceLock<Option<String>> = OnceLock::new();
+    let read = || Some(std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned());
+    BOOT.get_or_init(read).as_deref().filter(|id| !id.is_empty())
 }
 
 /// Whether this process is in a user namespace other than the first one, where `trusted.` xattrs are out of reach.

@@ -116,6 +116,9 @@ pub struct Truth {
     pub since: u64,
     /// The mounts below the roots, as this thread's mount namespace has them.
     pub mounts: Vec<Mounted>,
+    /// How often this process noticed that something was attached or detached in its mount namespace. Between two looks that
+    /// differ in it something was, even if the tables are the same.
+    pub stirs: u64,
     /// What `mountpoints.json` holds.
     pub counts: Option<String>,
     /// The watched files with something that changes when they do.
@@ -146,8 +149,11 @@ pub struct LockSeen {
     pub mode: LockMode,
     /// The kernel's word for the kind of lock: `OFDLCK`, `POSIX`.
     pub kind: String,
-    /// The number of the hold that the library knows of; none for a lock that somebody took behind its back.
+    /// The number of the hold whose descriptor this is; none for a descriptor that the library doesn't know.
     pub hold: Option<u64>,
+    /// The number of the hold whose lock this is: that of another descriptor too, if it was made from a hold's. None for a
+    /// lock that somebody took behind the library's back.
+    pub made_by: Option<u64>,
     /// The thread that took that hold.
     pub thread: Option<u64>,
 }

@@ -1,11 +1,11 @@
 //! Holds of lock files: noted when wanted, taken and given back, and known by their descriptor while they live.
 
 use std::collections::HashMap;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{LockMode, What, event, is_on, recorder, recorder_of, text};
 
@@ -40,8 +40,8 @@ static LIVE: Mutex<Option<HashMap<u64, Live>>> = Mutex::new(None);
 
 impl Held {
     /// The lock file `file` at `path` is about to be locked.
-    pub(crate) fn wanted(
-        descriptor: impl FnOnce() -> Option<RawFd>,
+    pub(crate) fn wanted<'f>(
+        descriptor: impl FnOnce() -> Option<BorrowedFd<'f>>,
         path: &Path,
         mode: impl Into<LockMode>,
         patience: Patience,
@@ -51,8 +51,11 @@ impl Held {
         }
         let (Some(recorder), Some(descriptor)) = (recorder_of(path), descriptor()) else { return Held { number: 0 } };
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let live = Live { descriptor, thread: event::thread(), since: event::now(), taken: false };
+        let live =
+            Live { descriptor: descriptor.as_raw_fd(), thread: event::thread(), since: event::now(), taken: false };
         LIVE.lock().get_or_insert_default().insert(number, live);
+        // Nobody reads or writes a lock file at its offset, which all descriptors of one hold have in common: it marks them.
+        let _ = rustix::fs::seek(descriptor, rustix::fs::SeekFrom::Start(number));
         let waits = patience == Patience::Waits;
         recorder.note(What::Wanted { hold: number, path: text(path), mode: mode.into(), waits });
         Held { number }
@@ -90,8 +93,25 @@ impl Drop for Held {
     }
 }
 
-/// The hold whose descriptor this is, and its thread.
-pub(super) fn of_descriptor(descriptor: i32) -> Option<(u64, u64)> {
-    let live = LIVE.lock();
-    live.as_ref()?.iter().find(|(_, live)| live.descriptor == descriptor).map(|(number, live)| (*number, live.thread))
+/// The hold whose mark a text of `fdinfo` shows.
+pub(super) fn of_offset(info: &str) -> Option<u64> {
+    let offset = info.lines().find_map(|line| line.strip_prefix("pos:"))?.trim().parse().ok()?;
+    (offset > 0).then_some(offset)
+}
+
+/// The holds that live, standing still: while this exists no lock is taken and none is forgotten that was given back. So a lock
+/// that the kernel shows meanwhile is a known one, or nobody's here.
+pub(super) struct Known(MutexGuard<'static, Option<HashMap<u64, Live>>>);
+
+/// Lets the holds stand still.
+pub(super) fn known() -> Known {
+    Known(LIVE.lock())
+}
+
+impl Known {
+    /// The hold whose descriptor this is, and its thread.
+    pub(super) fn of_descriptor(&self, descriptor: i32) -> Option<(u64, u64)> {
+        let mut live = self.0.as_ref()?.iter();
+        live.find(|(_, live)| live.descriptor == descriptor).map(|(number, live)| (*number, live.thread))
+    }
 }

@@ -21,6 +21,7 @@ mod event;
 mod holds;
 mod purpose;
 mod sink;
+mod stirs;
 mod truth;
 
 use std::path::{Path, PathBuf};
@@ -36,6 +37,7 @@ pub(crate) use purpose::purpose;
 pub use sink::{Lines, Sink};
 
 use crate::error::{Error, Kind, Result};
+use stirs::Stirs;
 
 static ON: AtomicBool = AtomicBool::new(false);
 static RECORDER: RwLock<Option<Arc<Recorder>>> = RwLock::new(None);
@@ -59,6 +61,7 @@ impl Places {
 
 struct Recorder {
     places: Places,
+    stirs: Stirs,
     sink: Box<dyn Sink>,
 }
 
@@ -80,7 +83,7 @@ pub fn start(places: Places, sink: Box<dyn Sink>) -> Result<Recording> {
     if recorder.is_some() {
         return Err(Error::new(Kind::Busy, "record").detail("another recording goes on in this process"));
     }
-    *recorder = Some(Arc::new(Recorder { places, sink }));
+    *recorder = Some(Arc::new(Recorder { places, stirs: Stirs::begin()?, sink }));
     ON.store(true, Ordering::Relaxed);
     Ok(Recording(()))
 }
@@ -124,7 +127,7 @@ impl Recorder {
     }
 
     fn look(&self) -> Truth {
-        truth::look(&self.places)
+        truth::look(&self.places, &self.stirs)
     }
 }
 

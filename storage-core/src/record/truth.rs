@@ -5,13 +5,16 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::stirs::Stirs;
 use super::{LockMode, LockSeen, Mounted, Places, Truth, event, holds, text};
 
 /// Looks. What can't be read is left out.
-pub(super) fn look(places: &Places) -> Truth {
+pub(super) fn look(places: &Places, stirs: &Stirs) -> Truth {
     Truth {
         since: event::now(),
         counts: fs::read_to_string(&places.counts).ok(),
+        // Asked before the table is read: what comes between is in the table, and told by the next look.
+        stirs: stirs.count(),
         mounts: mounts(places),
         files: files(places),
         locks: locks(places),
@@ -70,6 +73,7 @@ fn files(places: &Places) -> BTreeMap<String, String> {
 /// The locks of this process on files below the roots.
 fn locks(places: &Places) -> Vec<LockSeen> {
     let mut seen = Vec::new();
+    let holds = holds::known();
     for entry in fs::read_dir("/proc/self/fdinfo").into_iter().flatten().flatten() {
         let Some(descriptor) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
         let Ok(info) = fs::read_to_string(entry.path()) else { continue };
@@ -81,12 +85,14 @@ fn locks(places: &Places) -> Vec<LockSeen> {
         if !places.covers(&path) {
             continue;
         }
-        let known = holds::of_descriptor(descriptor);
+        let known = holds.of_descriptor(descriptor);
+        let made_by = holds::of_offset(&info);
         seen.extend(found.into_iter().map(|(kind, mode)| LockSeen {
             path: text(&path),
             mode,
             kind,
             hold: known.map(|(hold, _)| hold),
+            made_by,
             thread: known.map(|(_, thread)| thread),
         }));
     }

@@ -10,7 +10,7 @@ use super::{Container, Layer, LayerTable, Store};
 use crate::driver::{Extent, Home, LayerRef, MountOptions, Mounting, Shared};
 use crate::error::{Error, Kind, Result};
 use crate::ids::LayerId;
-use crate::locks::counting::{Counting, Counts, Mountable, write_counts};
+use crate::locks::counting::{Counted, Counting, Counts, Mountable, write_counts};
 use crate::locks::level::{Layers, Mounts};
 use crate::locks::{Kernel, Key, ThreadKey, WriteGuard};
 use crate::mount::elsewhere;
@@ -59,8 +59,8 @@ impl Mountable for OneLayer<'_, '_> {
         Ok(())
     }
 
-    fn check_gone(&self) -> Result<()> {
-        elsewhere::check_gone(&self.place()).map_err(|error| error.detail(format!("layer {}", self.id)))
+    fn check_gone(&self, counted: Counted) -> Result<()> {
+        elsewhere::check_gone(&self.place(), counted).map_err(|error| error.detail(format!("layer {}", self.id)))
     }
 }
 
@@ -129,7 +129,7 @@ impl Store {
     /// The count is read and acted upon under one hold (R3). Holds `storage.lock` shared, `layers.lock` and
     /// `mountpoints.lock` exclusively; the flush that may follow an unmount happens after they are released.
     pub fn unmount(&self, key: &mut ThreadKey, wanted: &str, release: Release) -> Result<bool> {
-        let _purpose = crate::record::purpose("unmount");
+        let _purpose = crate::record::purpose(release.name());
         let mut rubbish = Rubbish::of(self);
         let (_graph, mut key) = self.graph.read(key, &self.wait)?;
         let (mut layers, mut key) = self.write_layers(&mut key, &mut rubbish)?;
@@ -219,7 +219,8 @@ impl Store {
                 continue;
             }
             let layer = self.one_layer(counting.layers(), one.id, &mut rubbish);
-            if counting.is_mounted(&layer)? {
+            // What is no mount of ours keeps nobody from the rest.
+            if counting.is_mounted(&layer).unwrap_or(false) {
                 match self.gate.mounting(&mut counting.mounting()?)?.unmount(&layer.id, layer.home, Extent::Unused) {
                     Ok(detached) => layer.rubbish.add_mount(detached),
                     Err(error) if error.kind() == Kind::Busy => {}

@@ -1,9 +1,11 @@
 //! The verbs: a table says their names, arguments and flags; a file for each, or for each noun with short verbs.
 
 mod apply;
+mod audit;
 mod changes;
 mod check;
 mod config;
+mod conformance;
 mod container;
 mod copy;
 mod create;
@@ -102,10 +104,34 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Verb> {
     [VERBS, of_images::VERBS, of_containers::VERBS].into_iter().flatten()
 }
 
-/// The verb called `name`.
+/// The verb called `name`, also one that help doesn't list.
 pub(crate) fn called(name: &str) -> Option<&'static Verb> {
-    all().find(|verb| verb.names.contains(&name))
+    all().chain(HIDDEN).find(|verb| verb.names.contains(&name))
 }
+
+/// Verbs that this program starts itself with.
+const HIDDEN: &[Verb] = &[
+    Verb {
+        names: &["conformance-worker"],
+        arguments: "driver job [...]",
+        summary: "Work for a case of `lamina conformance`",
+        count: (1, MANY),
+        flags: &[],
+        configured: Configured::No,
+        action: conformance::worker,
+        ..PLAIN
+    },
+    Verb {
+        names: &[audit::WORKER],
+        arguments: "driver order",
+        summary: "Work for `lamina audit`",
+        count: (2, 2),
+        flags: &[],
+        configured: Configured::No,
+        action: audit::worker,
+        ..PLAIN
+    },
+];
 
 /// The verbs of layers, those of everything, and those of the store.
 const VERBS: &[Verb] = &[
@@ -125,6 +151,24 @@ const VERBS: &[Verb] = &[
         summary: "Tell which drivers work on this root, why, and which one would be chosen",
         more: drivers::HELP,
         action: drivers::drivers,
+        ..PLAIN
+    },
+    Verb {
+        names: &["audit"],
+        summary: "Judge a driver, or the use of a store, by the rules of locking",
+        more: audit::HELP,
+        flags: audit::FLAGS,
+        action: audit::audit,
+        ..PLAIN
+    },
+    Verb {
+        names: &["conformance"],
+        summary: "Try whether a driver keeps what drivers promise",
+        more: conformance::HELP,
+        flags: conformance::FLAGS,
+        namespace: Namespace::PrivateMounts,
+        configured: Configured::No,
+        action: conformance::conformance,
         ..PLAIN
     },
     Verb {
@@ -489,7 +533,8 @@ mod tests {
 
     #[test]
     fn names_of_verbs_and_of_their_flags_are_distinct() {
-        let mut verbs: Vec<&str> = all().flat_map(|verb| verb.names).copied().chain(later::names()).collect();
+        let mut verbs: Vec<&str> =
+            all().chain(HIDDEN).flat_map(|verb| verb.names).copied().chain(later::names()).collect();
         let count = verbs.len();
         verbs.sort_unstable();
         verbs.dedup();

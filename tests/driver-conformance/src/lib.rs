@@ -4,5 +4,6 @@
 //! which it reaches only through its gate. The command `lamina conformance` is a thin front; any other program may embed the
 //! suite, with drivers of its own.
 
+pub mod audit;
 pub mod grounds;
 pub mod suite;

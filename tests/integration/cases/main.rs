@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use integration::case::Case;
 
 mod additional;
+mod audit;
 mod bad_input;
 mod both_at_once;
 mod chain;
@@ -32,6 +33,7 @@ mod load;
 mod loaded;
 mod meanwhile;
 mod network;
+mod on_btrfs;
 mod on_zfs;
 mod ordinary;
 mod peers;
@@ -45,6 +47,7 @@ mod roundtrip;
 mod stall;
 mod tour;
 mod transient;
+mod unmount;
 mod zfs_meanwhile;
 
 const CASES: &[&[Case]] = &[
@@ -67,6 +70,7 @@ const CASES: &[&[Case]] = &[
     stall::CASES,
     diff_while_mounted::CASES,
     deadlock::CASES,
+    unmount::CASES,
     meanwhile::CASES,
     quiet::CASES,
     hammer::CASES,
@@ -88,6 +92,8 @@ const CASES: &[&[Case]] = &[
     plugins::CASES,
     plugins_broken::CASES,
     tour::CASES,
+    on_btrfs::CASES,
+    audit::CASES,
     on_zfs::CASES,
     zfs_meanwhile::CASES,
 ];

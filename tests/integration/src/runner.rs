@@ -27,6 +27,7 @@ use nix::sys::signal::Signal;
 
 use crate::case::{Case, Outcome, Skip};
 use crate::machine;
+use crate::rootfs;
 use crate::scratch::{RunDir, Scratch};
 
 const SKIPPED: u8 = 77;
@@ -58,11 +59,25 @@ pub fn main(cases: &'static [&'static [Case]]) -> ExitCode {
         let case = all.into_iter().find(|case| case.name == name).expect("a case of that name");
         return if args[0] == "--enter" { enter(&case, &home) } else { inside(&case, &home) };
     }
+    if args == ["--prepare"] {
+        return prepare();
+    }
     match options(args) {
         Ok(options) => supervise(all, &options),
         Err(wrong) => {
             eprintln!("integration: {wrong}; usage: integration [--list] [--exact] [--full] [--jobs N] [NAME...]");
             ExitCode::from(2)
+        }
+    }
+}
+
+/// Makes what cases keep between runs, for a run where it can't be made: in a virtual machine without a network.
+fn prepare() -> ExitCode {
+    match rootfs::archive(rootfs::Form::Zstd) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(Skip(why)) => {
+            eprintln!("integration: {why}");
+            ExitCode::FAILURE
         }
     }
 }

@@ -59,11 +59,11 @@ impl Bench {
         let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Ok(Worker::of(piped.spawn().step("start a worker", Path::new(job[0]))?))
     }
+}
 
-    /// How many layers make a deep chain: as many as a stack is deep in practice, or as a copier can afford.
-    pub(super) fn depth(&self, store: &Store) -> usize {
-        if store.gate().parents_may_come_late() { 128 } else { 20 }
-    }
+/// How many layers make a deep chain: as many as a stack is deep in practice, or as a copier can afford.
+pub(super) fn depth(store: &Store) -> usize {
+    if store.gate().parents_may_come_late() { 128 } else { 20 }
 }
 
 /// Whether the driver has declared it.

@@ -39,6 +39,7 @@ pub(super) fn must(so: bool, broken: impl Into<String>) -> Checked {
 }
 
 /// Checks that what was found is what was expected.
+#[allow(clippy::needless_pass_by_value, reason = "so that cases read without references")]
 pub(super) fn same<T: PartialEq + Debug>(what: &str, found: T, expected: T) -> Checked {
     if found == expected {
         return Ok(());

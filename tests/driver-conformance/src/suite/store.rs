@@ -88,6 +88,21 @@ impl Store {
         locks.mounting(&mut self.key, |held| ask(&mut gate.mounting(held)?))?
     }
 
+    #[allow(clippy::redundant_closure_for_method_calls, reason = "the method itself is not general enough")]
+    pub(super) fn strays(&mut self) -> Result<Vec<PathBuf>> {
+        self.shared(|driver| driver.strays())
+    }
+
+    #[allow(clippy::redundant_closure_for_method_calls, reason = "the method itself is not general enough")]
+    pub(super) fn remove_strays(&mut self) -> Result<u64> {
+        self.exclusive(|driver| driver.remove_strays())
+    }
+
+    #[allow(clippy::redundant_closure_for_method_calls, reason = "the method itself is not general enough")]
+    pub(super) fn retire(&mut self) -> Result<Detached> {
+        self.mounting(|driver| driver.retire())
+    }
+
     pub(super) fn exists(&mut self, name: &str) -> Result<bool> {
         let id = id(name)?;
         self.shared(|driver| driver.exists(&id, Home::Own))

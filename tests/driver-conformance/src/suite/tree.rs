@@ -157,14 +157,17 @@ fn describe(dir: &File, real: &Path, path: &Path, found: &fs::Metadata) -> Check
     let kind = found.file_type();
     let own = match kind {
         kind if kind.is_dir() => "directory".to_owned(),
-        kind if kind.is_symlink() => format!("-> {:?}", fs::read_link(real).step("readlink", path)?),
+        kind if kind.is_symlink() => {
+            format!("-> {}", fs::read_link(real).step("readlink", path)?.as_os_str().as_bytes().escape_ascii())
+        }
         kind if kind.is_file() => format!("file {} {:x}", found.size(), content(real)?),
         kind if kind.is_char_device() || kind.is_block_device() => format!("device {kind:?} {:x}", found.rdev()),
         other => format!("{other:?}"),
     };
-    let time = match kind.is_dir() {
-        true => String::new(),
-        false => format!(" {}.{:09} {} names", found.mtime(), found.mtime_nsec(), found.nlink()),
+    let time = if kind.is_dir() {
+        String::new()
+    } else {
+        format!(" {}.{:09} {} names", found.mtime(), found.mtime_nsec(), found.nlink())
     };
     let mut attributes = Vec::new();
     let name = path.file_name().unwrap_or_default();
@@ -177,7 +180,8 @@ fn describe(dir: &File, real: &Path, path: &Path, found: &fs::Metadata) -> Check
     }
     attributes.sort();
     let owner = format!("{}:{}", found.uid(), found.gid());
-    Ok(format!("{:?} {:o} {owner} {own}{time}{}", path.as_os_str(), found.mode() & 0o7777, attributes.concat()))
+    let shown = path.as_os_str().as_bytes().escape_ascii();
+    Ok(format!("{shown} {:o} {owner} {own}{time}{}", found.mode() & 0o7777, attributes.concat()))
 }
 
 fn content(path: &Path) -> Checked<u64> {

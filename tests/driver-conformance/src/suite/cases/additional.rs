@@ -132,7 +132,7 @@ fn unchanged(bench: &Bench) -> Checked {
     }
     store.shared(|driver| driver.examine(&b))?;
     store.sweep()?;
-    store.exclusive(|driver| driver.remove_strays())?;
+    store.remove_strays()?;
     same_lines("the additional store", &whole.listing()?, &before)
 }
 

@@ -74,7 +74,7 @@ fn echo(bench: &Bench) -> Checked {
     // subdir1/subdir2/…/file
     let paths: Vec<String> = (1..10)
         .scan(String::new(), |path, number| {
-            path.push_str(&format!("{}subdir{number}", if path.is_empty() { "" } else { "/" }));
+            format!("{path}/subdir{number}").trim_start_matches('/').clone_into(path);
             Some(path.clone())
         })
         .collect();

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use storage_core::Kind;
 use storage_core::driver::{Capability, LayerRef, Plan, RootFrom, Start};
 
-use crate::suite::bench::{Bench, has};
+use crate::suite::bench::{Bench, depth, has};
 use crate::suite::check::{Checked, must, refused, same, same_lines};
 use crate::suite::store::{Store, chain, id};
 use crate::suite::tree::Tree;
@@ -141,7 +141,7 @@ fn template(bench: &Bench) -> Checked {
 
 fn deep(bench: &Bench) -> Checked {
     let mut store = bench.store()?;
-    let depth = bench.depth(&store);
+    let depth = depth(&store);
     let top = make_deep(&mut store, depth)?;
     let check = |tree: &Tree| -> Checked {
         same("the file that all changed", tree.read("same")?, (depth - 1).to_string())?;

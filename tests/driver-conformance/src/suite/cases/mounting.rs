@@ -310,7 +310,9 @@ fn volatile(bench: &Bench) -> Checked {
         while_mounted(&mut store, &a, &options, |_, place| {
             let mounts = storage_core::mount::mounts_here()?;
             let own = mounts.iter().find(|mount| mount.mount_point == place);
-            let told = own.is_some_and(|mount| mount.super_options.contains("volatile"));
+            let told = own.is_some_and(|mount| {
+                mount.super_options.split(',').any(|option| option == "volatile" || option == "fsync=volatile")
+            });
             same("whether the kernel was told", told, declared)?;
             same("what is there", Tree::at(place).names(".")?.len(), number)?;
             Tree::at(place).write(&format!("f{number}"), "text")
@@ -365,11 +367,11 @@ fn retires(bench: &Bench) -> Checked {
     let mut store = bench.store()?;
     let a = store.make(&["a"], |tree| tree.write("f", "one"))?;
     store.edit(&a, |_| Ok(()))?;
-    drop(store.mounting(|driver| driver.retire())?);
+    drop(store.retire()?);
     let home = store.request.home.clone();
     let left = storage_core::mount::mounts_here()?.into_iter().filter(|mount| mount.mount_point.starts_with(&home));
     same("mounts in the home", left.map(|mount| mount.mount_point).collect::<Vec<_>>(), Vec::new())?;
-    drop(store.mounting(|driver| driver.retire())?);
+    drop(store.retire()?);
     store.edit(&a, |tree| same("the file", tree.read("f")?, "one".to_owned()))?;
     let trash = store.replace(&a, Held::Something, |tree| tree.write("g", ""))?;
     Ok(trash.reclaim(&task())?)

@@ -177,7 +177,7 @@ fn nested(bench: &Bench) -> Checked {
         for (dir, name) in [("", "s"), ("s", "t"), ("", "u")] {
             let parent = std::fs::File::open(tree.path(dir)).step("open", dir)?;
             btrfs::create_subvolume(parent.as_fd(), name.as_ref()).step("create subvolume", name)?;
-            tree.write(&format!("{dir}/{name}/f").trim_start_matches('/').to_owned(), name)?;
+            tree.write(format!("{dir}/{name}/f").trim_start_matches('/'), name)?;
         }
         Ok(())
     })?;

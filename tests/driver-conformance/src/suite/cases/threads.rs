@@ -45,7 +45,7 @@ fn in_threads<T: Send>(
 ) -> Checked<Vec<T>> {
     let start = Barrier::new(count);
     let (request, shared) = (&store.request, &store.shared);
-    let ended = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let one = |number| {
             let (start, body) = (&start, &body);
             scope.spawn(move || {
@@ -55,8 +55,7 @@ fn in_threads<T: Send>(
         };
         let threads: Vec<_> = (0..count).map(one).collect();
         threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| fail("a thread panicked"))).collect()
-    });
-    ended
+    })
 }
 
 fn all_at_once(bench: &Bench) -> Checked {

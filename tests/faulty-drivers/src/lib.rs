@@ -1,0 +1,14 @@
+//! Drivers that break one rule of locking each.
+//!
+//! Every one is a good driver with one thing done wrong ([`Fault`]): the audit must name the rule and the call. They are
+//! compiled for tests only.
+
+mod driver;
+mod fault;
+mod handles;
+mod misdeeds;
+mod register;
+
+pub use driver::Faulty;
+pub use fault::Fault;
+pub use register::{descriptor, registry};
