@@ -129,7 +129,7 @@ impl Registry {
     pub fn get(&self, name: &str) -> Result<Descriptor> {
         let name = if name == "overlay2" { "overlay" } else { name };
         self.drivers.get(name).copied().ok_or_else(|| {
-            let refused: String = self.refused.iter().map(|each| format!("; refused: {}", each.reason)).collect();
+            let refused: String = self.refused.iter().flat_map(|each| ["; refused: ", &each.reason]).collect();
             Error::new(Kind::DriverUnknown, "find driver")
                 .detail(format!("no driver is called {name:?}{refused}"))
                 .remedy(format!("choose one of {}", self.names().join(", ")))

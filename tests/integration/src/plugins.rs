@@ -46,7 +46,7 @@ pub fn example_in_rust(scratch: &Scratch) -> Result<PathBuf, Skip> {
     let place = scratch.make("plugin-rust");
     copy(&tree().join("storage-core/examples/plugin-rust"), &place);
     let manifest = fs::read_to_string(place.join("Cargo.toml")).expect("read a manifest");
-    let core = format!("path = {:?}", tree().join("storage-core"));
+    let core = format!("path = \"{}\"", tree().join("storage-core").display());
     assert!(manifest.contains("path = \"../..\""), "the example depends on the library by path: {manifest}");
     fs::write(place.join("Cargo.toml"), manifest.replace("path = \"../..\"", &core)).expect("write a manifest");
     // The versions that this tree was tested with.

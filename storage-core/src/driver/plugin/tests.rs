@@ -451,7 +451,7 @@ fn values_come_across_in_both_directions() {
     let mut archive = Vec::new();
     comparison.pack(&mut archive, &mut || Ok(()), &task).expect("pack");
     assert_eq!(archive, b"archive");
-    let swept = driver.sweep(Instant::now() + Duration::from_secs(60), &task).expect("sweep");
+    let swept = driver.sweep(Instant::now() + Duration::from_mins(1), &task).expect("sweep");
     assert_eq!((swept, task.progress()), (Swept { reclaimed: 1, left: 2 }, Progress { bytes: 3, entries: 4 }));
     let mounting = locks.mounting(&mut key, |held| {
         let options = MountOptions { options: vec!["ro".into(), "nodev".into()], ..MountOptions::default() };
