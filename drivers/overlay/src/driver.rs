@@ -195,7 +195,7 @@ impl Driver for Overlay {
     }
 
     fn is_mounted(&self, _held: &Shared<'_>, id: &LayerId, home: driver::Home) -> Result<bool> {
-        is_mount_root(&self.merged(id, home))
+        self.is_attached(&self.merged(id, home))
     }
 
     fn examine(&self, _held: &Shared<'_>, layer: &LayerRef) -> Result<Vec<Flaw>> {

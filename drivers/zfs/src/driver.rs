@@ -10,7 +10,7 @@ use storage_core::driver::{
 };
 use storage_core::error::{Error, Kind, OsContext, Result};
 use storage_core::ids::LayerId;
-use storage_core::mount::{Features, is_mount_root};
+use storage_core::mount::Features;
 use storage_core::task::Task;
 
 use crate::command::Installed;
@@ -170,7 +170,7 @@ impl Driver for Zfs {
     }
 
     fn is_mounted(&self, _held: &Shared<'_>, id: &LayerId, home: driver::Home) -> Result<bool> {
-        is_mount_root(&self.home(home)?.mount_point(id))
+        mounting::is_attached(&self.home(home)?.mount_point(id))
     }
 
     fn begin(&self, _held: &Shared<'_>, plan: &Plan) -> Result<Box<dyn Staged>> {

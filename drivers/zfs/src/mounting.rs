@@ -150,7 +150,7 @@ pub(crate) fn detach(home: &Home, id: &LayerId, extent: Extent) -> Result<Detach
         if !is_mount_root(&target)? {
             break;
         }
-        check_kind(&target)?;
+        check_kind(&target, "unmount layer")?;
         match extent {
             Extent::Unused => umount2(&target, MntFlags::UMOUNT_NOFOLLOW).os("umount2", &target)?,
             Extent::One | Extent::All => mounts.push(detach_one(&target)?),
@@ -163,13 +163,23 @@ pub(crate) fn detach(home: &Home, id: &LayerId, extent: Extent) -> Result<Detach
     Ok(Detached::new(mounts))
 }
 
+/// Whether a layer is mounted there. Fails with [`Kind::Busy`] when it is something else that is.
+pub(crate) fn is_attached(target: &Path) -> Result<bool> {
+    let mounted = is_mount_root(target)?;
+    if mounted {
+        check_kind(target, "look for mount")?;
+    }
+    Ok(mounted)
+}
+
 /// Fails with [`Kind::Busy`] when what is mounted at `target` is nothing that a driver like this one mounts.
-fn check_kind(target: &Path) -> Result<()> {
+fn check_kind(target: &Path, operation: &'static str) -> Result<()> {
     let kind = filesystem_type(target)?;
     if kind.name() != "zfs" {
-        return Err(Error::new(Kind::Busy, "unmount layer")
+        return Err(Error::new(Kind::Busy, operation)
             .at(target)
-            .detail(format!("what is mounted there is no zfs but {}", kind.name())));
+            .detail(format!("what is mounted there is no zfs but {}", kind.name()))
+            .remedy("unmount it by hand"));
     }
     Ok(())
 }

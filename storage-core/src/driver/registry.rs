@@ -129,7 +129,7 @@ impl Registry {
     pub fn get(&self, name: &str) -> Result<Descriptor> {
         let name = if name == "overlay2" { "overlay" } else { name };
         self.drivers.get(name).copied().ok_or_else(|| {
-            let refused: String = self.refused.iter().map(|each| format!("; refused: {}", each.reason)).collect();
+            let refused: String = self.refused.iter().flat_map(|each| ["; refused: ", &each.reason]).collect();
             Error::new(Kind::DriverUnknown, "find driver")
                 .detail(format!("no driver is called {name:?}{refused}"))
                 .remedy(format!("choose one of {}", self.names().join(", ")))
@@ -205,9 +205,11 @@ impl Registry {
                 [one] => (Some(*one), "the root holds its layers already".to_owned()),
                 several => {
                     let names: Vec<_> = several.iter().map(|each| each.descriptor.name).collect();
+                    let homes: Vec<_> = names.iter().map(|name| roots.graph.join(name).display().to_string()).collect();
+                    let (names, homes) = (names.join(", "), homes.join(", "));
                     return failed(
-                        format!("contains several valid graphdrivers: {}", names.join(", ")),
-                        "choose one with --storage-driver, or clean up the others",
+                        format!("contains several valid graphdrivers: {names} (their layers are in {homes})"),
+                        "choose one with --storage-driver, or move the homes of the others away",
                     );
                 }
             }

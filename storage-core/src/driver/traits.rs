@@ -103,6 +103,8 @@ pub trait Driver: fmt::Debug + Send + Sync {
 
     /// Whether the kernel has a mount at [`Driver::mount_point`], in this mount namespace. `false` for a driver without
     /// [`super::Capability::KernelMounts`].
+    ///
+    /// * Fails with [`crate::Kind::Busy`] when what is mounted there is none of the driver's, if it can tell.
     fn is_mounted(&self, held: &Shared<'_>, id: &LayerId, home: Home) -> Result<bool>;
 
     /// What is wrong with the parts of the layer that only the driver knows (short links, lower lists, mount-point

@@ -5,6 +5,7 @@
 //! guards: what is read of a count is acted upon under the hold under which it was read (R3).
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,7 @@ use super::words::{VERSION, Words};
 use super::world::World;
 use crate::error::{Error, Kind, Result};
 use crate::lockfile::Wait;
+pub use crate::mount::elsewhere::Counted;
 
 /// How a mount is given back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +57,14 @@ pub trait Counts: Table {
     fn count(&self, id: &str) -> u64;
     /// The table with the layer's count set; zero takes it out.
     fn with_count(&self, id: &str, path: &str, count: u64) -> Self;
+    /// The table with the layer counted as it was in `former`.
+    fn restored(&self, former: &Self, id: &str, path: &str) -> Self {
+        self.with_count(id, path, former.count(id))
+    }
+    /// Whether what was counted can still be mounted.
+    fn counted(&self, _id: &str) -> Counted {
+        Counted::InThisBoot
+    }
 }
 
 /// What mounting one layer asks of its driver and of the kernel.
@@ -71,8 +81,9 @@ pub trait Mountable {
     fn attach(&mut self, held: &mut Mounting<'_>) -> Result<PathBuf>;
     /// Takes away whatever is mounted.
     fn detach(&mut self, held: &mut Mounting<'_>) -> Result<()>;
-    /// Fails with [`Kind::Busy`] unless nobody sees a mount of it in another namespace.
-    fn check_gone(&self) -> Result<()>;
+    /// Fails with [`Kind::Busy`] unless nobody sees a mount of it in another namespace. After a reboot only a mount that shows
+    /// makes it fail.
+    fn check_gone(&self, counted: Counted) -> Result<()>;
 }
 
 /// The intent: a layer whose mount and count are about to differ.
@@ -164,8 +175,8 @@ impl<'a, 'l, 'm, T: Table, C: Counts, W: World> Counting<'a, 'l, 'm, T, C, W> {
             self.set_count(layer.id(), &path, count + 1)?;
             return Ok(path);
         }
-        if count > 0 && layer.has_kernel_mounts() {
-            layer.check_gone()?;
+        if count > 0 && (layer.has_kernel_mounts() || self.mounts.table().counted(layer.id()) == Counted::BeforeBoot) {
+            layer.check_gone(self.mounts.table().counted(layer.id()))?;
             count = 0;
             self.set_count(layer.id(), &path, count)?;
         }
@@ -211,15 +222,17 @@ impl<'a, 'l, 'm, T: Table, C: Counts, W: World> Counting<'a, 'l, 'm, T, C, W> {
     fn take_away(&mut self, layer: &mut impl Mountable, others: Others) -> Result<()> {
         let (path, count) = (layer.place(), self.count(layer.id()));
         if others == Others::Respected && count > 0 && layer.has_kernel_mounts() && !self.is_mounted(layer)? {
-            layer.check_gone()?;
+            layer.check_gone(self.mounts.table().counted(layer.id()))?;
         }
         self.words.say(&Apart::of(layer.id()))?;
+        let former = Arc::clone(self.mounts.table());
         if count > 0 {
             self.set_count(layer.id(), &path, 0)?;
         }
         let detached = self.mounting().and_then(|mut held| layer.detach(&mut held));
         if let Err(error) = detached {
-            self.set_count(layer.id(), &path, count)?;
+            let table = self.mounts.table().restored(&former, layer.id(), utf8(&path)?);
+            self.mounts.save(table, &[0])?;
             self.words.done()?;
             return Err(error);
         }
@@ -228,10 +241,13 @@ impl<'a, 'l, 'm, T: Table, C: Counts, W: World> Counting<'a, 'l, 'm, T, C, W> {
 
     /// Sets the count of a layer to what its mounts are.
     pub fn set_count(&mut self, id: &str, path: &Path, count: u64) -> Result<()> {
-        let path = path.to_str().ok_or_else(|| {
-            Error::new(Kind::NotSupported, "count mount").at(path).detail("the path of the store is not UTF-8")
-        })?;
-        let table = self.mounts.table().with_count(id, path, count);
+        let table = self.mounts.table().with_count(id, utf8(path)?, count);
         self.mounts.save(table, &[0])
     }
+}
+
+fn utf8(path: &Path) -> Result<&str> {
+    path.to_str().ok_or_else(|| {
+        Error::new(Kind::NotSupported, "count mount").at(path).detail("the path of the store is not UTF-8")
+    })
 }

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{LockMode, What, event, is_on, recorder, recorder_of, text};
 
@@ -99,8 +99,20 @@ pub(super) fn of_offset(info: &str) -> Option<u64> {
     (offset > 0).then_some(offset)
 }
 
-/// The hold whose descriptor this is, and its thread.
-pub(super) fn of_descriptor(descriptor: i32) -> Option<(u64, u64)> {
-    let live = LIVE.lock();
-    live.as_ref()?.iter().find(|(_, live)| live.descriptor == descriptor).map(|(number, live)| (*number, live.thread))
+/// The holds that live, standing still: while this exists no lock is taken and none is forgotten that was given back. So a lock
+/// that the kernel shows meanwhile is a known one, or nobody's here.
+pub(super) struct Known(MutexGuard<'static, Option<HashMap<u64, Live>>>);
+
+/// Lets the holds stand still.
+pub(super) fn known() -> Known {
+    Known(LIVE.lock())
+}
+
+impl Known {
+    /// The hold whose descriptor this is, and its thread. Of several the latest: a descriptor is closed, and may be used again,
+    /// just before its hold is forgotten.
+    pub(super) fn of_descriptor(&self, descriptor: i32) -> Option<(u64, u64)> {
+        let live = self.0.as_ref()?.iter().filter(|(_, live)| live.descriptor == descriptor);
+        live.max_by_key(|(number, _)| **number).map(|(number, live)| (*number, live.thread))
+    }
 }

@@ -73,6 +73,7 @@ fn files(places: &Places) -> BTreeMap<String, String> {
 /// The locks of this process on files below the roots.
 fn locks(places: &Places) -> Vec<LockSeen> {
     let mut seen = Vec::new();
+    let holds = holds::known();
     for entry in fs::read_dir("/proc/self/fdinfo").into_iter().flatten().flatten() {
         let Some(descriptor) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
         let Ok(info) = fs::read_to_string(entry.path()) else { continue };
@@ -84,7 +85,7 @@ fn locks(places: &Places) -> Vec<LockSeen> {
         if !places.covers(&path) {
             continue;
         }
-        let known = holds::of_descriptor(descriptor);
+        let known = holds.of_descriptor(descriptor);
         let made_by = holds::of_offset(&info);
         seen.extend(found.into_iter().map(|(kind, mode)| LockSeen {
             path: text(&path),

@@ -10,7 +10,7 @@ use super::{Container, Layer, LayerTable, Store};
 use crate::driver::{Extent, Home, LayerRef, MountOptions, Mounting, Shared};
 use crate::error::{Error, Kind, Result};
 use crate::ids::LayerId;
-use crate::locks::counting::{Counting, Counts, Mountable, write_counts};
+use crate::locks::counting::{Counted, Counting, Counts, Mountable, write_counts};
 use crate::locks::level::{Layers, Mounts};
 use crate::locks::{Kernel, Key, ThreadKey, WriteGuard};
 use crate::mount::elsewhere;
@@ -59,8 +59,8 @@ impl Mountable for OneLayer<'_, '_> {
         Ok(())
     }
 
-    fn check_gone(&self) -> Result<()> {
-        elsewhere::check_gone(&self.place()).map_err(|error| error.detail(format!("layer {}", self.id)))
+    fn check_gone(&self, counted: Counted) -> Result<()> {
+        elsewhere::check_gone(&self.place(), counted).map_err(|error| error.detail(format!("layer {}", self.id)))
     }
 }
 
@@ -219,7 +219,8 @@ impl Store {
                 continue;
             }
             let layer = self.one_layer(counting.layers(), one.id, &mut rubbish);
-            if counting.is_mounted(&layer)? {
+            // What is no mount of ours keeps nobody from the rest.
+            if counting.is_mounted(&layer).unwrap_or(false) {
                 match self.gate.mounting(&mut counting.mounting()?)?.unmount(&layer.id, layer.home, Extent::Unused) {
                     Ok(detached) => layer.rubbish.add_mount(detached),
                     Err(error) if error.kind() == Kind::Busy => {}

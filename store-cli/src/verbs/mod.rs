@@ -1,6 +1,7 @@
 //! The verbs: a table says their names, arguments and flags; a file for each, or for each noun with short verbs.
 
 mod apply;
+mod audit;
 mod changes;
 mod check;
 mod config;
@@ -109,16 +110,28 @@ pub(crate) fn called(name: &str) -> Option<&'static Verb> {
 }
 
 /// Verbs that this program starts itself with.
-const HIDDEN: &[Verb] = &[Verb {
-    names: &["conformance-worker"],
-    arguments: "driver job [...]",
-    summary: "Work for a case of `lamina conformance`",
-    count: (1, MANY),
-    flags: &[],
-    configured: Configured::No,
-    action: conformance::worker,
-    ..PLAIN
-}];
+const HIDDEN: &[Verb] = &[
+    Verb {
+        names: &["conformance-worker"],
+        arguments: "driver job [...]",
+        summary: "Work for a case of `lamina conformance`",
+        count: (1, MANY),
+        flags: &[],
+        configured: Configured::No,
+        action: conformance::worker,
+        ..PLAIN
+    },
+    Verb {
+        names: &[audit::WORKER],
+        arguments: "driver order",
+        summary: "Work for `lamina audit`",
+        count: (2, 2),
+        flags: &[],
+        configured: Configured::No,
+        action: audit::worker,
+        ..PLAIN
+    },
+];
 
 /// The verbs of layers, those of everything, and those of the store.
 const VERBS: &[Verb] = &[
@@ -138,6 +151,14 @@ const VERBS: &[Verb] = &[
         summary: "Tell which drivers work on this root, why, and which one would be chosen",
         more: drivers::HELP,
         action: drivers::drivers,
+        ..PLAIN
+    },
+    Verb {
+        names: &["audit"],
+        summary: "Judge a driver, or the use of a store, by the rules of locking",
+        more: audit::HELP,
+        flags: audit::FLAGS,
+        action: audit::audit,
         ..PLAIN
     },
     Verb {

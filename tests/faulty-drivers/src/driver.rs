@@ -97,8 +97,8 @@ impl Driver for Faulty {
     ) -> Result<Box<dyn Comparison>> {
         let inner = self.inner.compare(held, layer, base, maps)?;
         let point = self.has(Fault::MountsWhileDiffing).then(|| self.store.attach(layer.id.as_str()));
-        let _kept = if self.has(Fault::KeepsAHandle) { self.store.keep_layers_lock() } else { None };
-        Ok(Box::new(FaultyComparison { inner, point, _kept }))
+        let kept = if self.has(Fault::KeepsAHandle) { self.store.keep_layers_lock() } else { None };
+        Ok(Box::new(FaultyComparison { inner, point, _kept: kept }))
     }
 
     fn is_untouched(&self, held: &Shared<'_>, layer: &LayerRef) -> Result<bool> {

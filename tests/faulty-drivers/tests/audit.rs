@@ -15,7 +15,7 @@ use storage_core::{Kind, Result};
 /// The word that makes this program a worker.
 const WORKER: &str = "--worker";
 /// Enough to see every fault: each shows when one process alone does everything, or at the first deaths.
-const SHORT: Effort = Effort { processes: 2, rounds: 2, deaths: 14 };
+const SHORT: Effort = Effort { processes: 2, rounds: 1, deaths: 14 };
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
@@ -74,9 +74,14 @@ fn run(name: &str, filter: &dyn Fn(&str) -> bool, case: impl FnOnce() -> Ended) 
 
 /// In a mount namespace of its own, with a throw-away place that suits the driver.
 fn on_grounds<R: Send>(driver: &str, act: impl FnOnce(&Subject<'_>) -> Result<R> + Send) -> Result<R> {
-    let filesystem = Filesystem::for_driver(driver);
     in_private_namespace(|| {
-        let grounds = Grounds::make(None, filesystem)?;
+        let grounds = match Filesystem::for_driver(driver) {
+            // One in memory, where it can be had: an audit flushes a lot.
+            Filesystem::Plain => {
+                Grounds::make(None, Filesystem::Ext4).or_else(|_| Grounds::make(None, Filesystem::Plain))
+            }
+            needed => Grounds::make(None, needed),
+        }?;
         let place = grounds.directory("audit")?;
         let registry = registry()?;
         let worker = || {
@@ -120,7 +125,11 @@ fn is_found(fault: Fault) -> Ended {
             if env::var_os("AUDIT_REPORT").is_some() {
                 println!("{}: {:?}", fault.name(), report.broken());
             }
-            if named { Ended::Well } else { Ended::Failed(report.to_text()) }
+            if named && report.exit_code() == Kind::RuleBroken.code() {
+                Ended::Well
+            } else {
+                Ended::Failed(report.to_text())
+            }
         }
         Err(ended) => ended,
     }

@@ -8,7 +8,7 @@ use super::finding::{Finding, FindingKind};
 use crate::error::Result;
 use crate::ids::LayerId;
 use crate::locks::ThreadKey;
-use crate::locks::counting::Counts;
+use crate::locks::counting::{Counted, Counts};
 use crate::mount::elsewhere;
 use crate::store::Store;
 use crate::store::layers::LayerTable;
@@ -58,7 +58,7 @@ impl Check<'_> {
 
 impl Store {
     /// The layers whose mounts and counts disagree. A mount counts that stands in this mount namespace. That a layer is mounted nowhere is told only when every process could be
-    /// asked.
+    /// asked, or the machine was started since it was counted.
     pub(in crate::store) fn disagreements(&self, layers: &LayerTable, counts: &MountTable) -> Vec<Disagreement> {
         let ids = layers.records().map(|layer| layer.id.as_str()).chain(counts.iter().map(|mount| mount.id.as_str()));
         let places: BTreeMap<LayerId, PathBuf> = ids
@@ -73,7 +73,8 @@ impl Store {
         let mut found = Vec::new();
         for ((id, path), holders) in places.into_iter().zip(seen) {
             let count = counts.count(id.as_str());
-            let lost = count > 0 && holders.is_empty() && unreadable == 0;
+            let certain = unreadable == 0 || counts.counted(id.as_str()) == Counted::BeforeBoot;
+            let lost = count > 0 && holders.is_empty() && certain;
             // A namespace that was made while the layer was mounted keeps its copy, which nobody counts or takes away.
             let leaked = count == 0 && elsewhere::is_here(&holders);
             if lost || leaked {

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 
 use super::{Repair, check, side_path};
 use crate::driver::{Home, SharedAccess};
-use crate::error::{OsContext, Result};
+use crate::error::{Kind, OsContext, Result};
 use crate::ids::LayerId;
 use crate::locks::counting::Counts;
 use crate::locks::{MayTake, ThreadKey};
@@ -142,7 +142,12 @@ impl Repair<'_> {
         let driver = store.gate.shared(&shared)?;
         for layer in layers.table().iter() {
             let (Ok(id), home) = (layer.layer_id(), layer.home()) else { continue };
-            if store.gate.has_kernel_mounts() && driver.is_mounted(&id, home)? {
+            let mounted = || match driver.is_mounted(&id, home) {
+                // Below what covers the place it may be mounted.
+                Err(error) if error.kind() == Kind::Busy => Ok(true),
+                mounted => mounted,
+            };
+            if store.gate.has_kernel_mounts() && mounted()? {
                 table = table.with_count(id.as_str(), &store.gate.mount_point(&id, home).to_string_lossy(), 1);
             }
         }

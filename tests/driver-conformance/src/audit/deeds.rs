@@ -118,7 +118,7 @@ pub(super) fn crowd(order: &Order, thread: u64, store: &Store, key: &mut ThreadK
         let own = numbered(0x1_0000 * (order.number + 1) + 0x8000 * thread + round, BASE)?;
         let id = own.id.as_ref().map(ToString::to_string).unwrap_or_default();
         store.mount(key, COMMON, &MountOptions::default())?;
-        if (round + thread) % 2 == 0 {
+        if (round + thread).is_multiple_of(2) {
             diff(store, key, COMMON, &mut io::sink())?;
         } else {
             store.changes(key, COMMON, None, &task, &mut |_| Ok(()))?;
@@ -133,7 +133,7 @@ pub(super) fn crowd(order: &Order, thread: u64, store: &Store, key: &mut ThreadK
         if again != Err(Kind::LayerNotMounted) {
             notes.wrong("unmount if mounted", format!("a mount that isn't there was given back: {again:?}"));
         }
-        if round % 3 == 0 {
+        if round.is_multiple_of(3) {
             store.mount(key, &id, &MountOptions::default())?;
             store.unmount(key, &id, Release::Force)?;
         }

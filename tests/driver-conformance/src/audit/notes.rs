@@ -68,7 +68,8 @@ pub(super) fn fingerprint(roots: &[&Path]) -> BTreeMap<String, String> {
     while let Some(directory) = open.pop() {
         for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            let passing = matches!(name.as_str(), "tempdirs" | "tmp") || name.ends_with(".lock");
+            let lock = entry.path().extension().is_some_and(|end| end == "lock");
+            let passing = matches!(name.as_str(), "tempdirs" | "tmp") || lock;
             if passing || name.starts_with("lamina-") || name.starts_with(".tmp-") {
                 continue;
             }

@@ -61,7 +61,7 @@ pub fn watch(options: &OutsideOptions) -> Result<Report> {
         (Rule::R1, "what a reader changes is not told from what a writer changes beside it"),
         (Rule::R2, "which process attached a mount, and what it held, is not to be seen afterwards"),
     ] {
-        report.failures.push(format!("{}: {why}; `lamina audit` judges it on a throw-away store", rule.name()));
+        report.beyond.push(format!("{}: {why}; `lamina audit` judges it on a throw-away store", rule.name()));
     }
     Ok(report.watched(&ledger))
 }

@@ -6,7 +6,6 @@ use std::fs::File;
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, fcntl};
-use storage_core::Result;
 
 use super::notes::{Note, Notes};
 use super::order::Order;
@@ -15,7 +14,7 @@ use super::order::Order;
 const PAUSE: Duration = Duration::from_micros(300);
 
 /// Asks until the file `stop` in the order's desk is there.
-pub(super) fn probe(order: &Order, notes: &Notes) -> Result<()> {
+pub(super) fn probe(order: &Order, notes: &Notes) {
     let lock = order.graph.join(format!("{}-layers", order.driver)).join("layers.lock");
     let stop = order.desk.join("stop");
     while !stop.exists() {
@@ -38,7 +37,6 @@ pub(super) fn probe(order: &Order, notes: &Notes) -> Result<()> {
         }
         std::thread::sleep(PAUSE);
     }
-    Ok(())
 }
 
 /// Nanoseconds of the clock that the recorder uses.

@@ -25,7 +25,7 @@ struct Quiet<'a> {
 }
 
 /// Goes through every operation. What fails is noted, and the next one is tried.
-pub(super) fn quiet(order: &Order, store: &Store, key: &mut ThreadKey, notes: &Notes) -> Result<()> {
+pub(super) fn quiet(order: &Order, store: &Store, key: &mut ThreadKey, notes: &Notes) {
     let mut quiet = Quiet { order, store, key, notes };
     quiet.layers();
     quiet.reading();
@@ -34,7 +34,6 @@ pub(super) fn quiet(order: &Order, store: &Store, key: &mut ThreadKey, notes: &N
     quiet.applying();
     quiet.images();
     quiet.deleting();
-    Ok(())
 }
 
 impl Quiet<'_> {

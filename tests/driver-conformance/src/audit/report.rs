@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
+use storage_core::Kind;
 use storage_core::record::Proof;
 
 use super::judge::{Breach, Entry, Ledger};
@@ -61,6 +62,8 @@ pub struct Report {
     pub lines: Vec<Line>,
     /// What could not be done, so that it could not be judged.
     pub failures: Vec<String>,
+    /// What this kind of audit never judges, and why.
+    pub beyond: Vec<String>,
     /// How much was recorded.
     pub events: usize,
     /// How many processes told something.
@@ -78,6 +81,7 @@ impl Report {
             version: version.to_owned(),
             lines: Vec::new(),
             failures: Vec::new(),
+            beyond: Vec::new(),
             events: 0,
             processes: 0,
             threads: 0,
@@ -130,6 +134,16 @@ impl Report {
         self.lines.iter().any(|line| line.verdict == Verdict::Broken)
     }
 
+    /// The exit code of a program that reports this: 0 when every rule was kept, 40 ([`Kind::RuleBroken`]) when one was
+    /// broken, 1 when none was seen to be broken and not everything could be judged.
+    pub fn exit_code(&self) -> u8 {
+        match (self.is_broken(), self.failures.is_empty()) {
+            (true, _) => Kind::RuleBroken.code(),
+            (false, false) => 1,
+            (false, true) => 0,
+        }
+    }
+
     /// The rules that were broken, each with the calls that broke it.
     pub fn broken(&self) -> BTreeMap<Rule, Vec<&str>> {
         let mut broken: BTreeMap<Rule, Vec<&str>> = BTreeMap::new();
@@ -166,7 +180,7 @@ impl Report {
                 let _ = writeln!(text, "                      {reason}");
             }
         }
-        for failure in &self.failures {
+        for failure in self.failures.iter().chain(&self.beyond) {
             let _ = writeln!(text, "not judged: {failure}");
         }
         text
@@ -206,6 +220,7 @@ impl Report {
             "paths": lines,
             "rules": rules,
             "notJudged": self.failures,
+            "beyond": self.beyond,
             "ok": !self.is_broken() && self.failures.is_empty(),
         })
     }

@@ -116,6 +116,7 @@ impl<'a> Run<'a> {
         let facts = Facts {
             kernel_mounts: survey.capabilities.has(Capability::KernelMounts),
             homes: vec![request.home.clone(), request.run_home.clone()],
+            left: BTreeSet::new(),
         };
         let order = Order {
             job: Job::Prepare,
@@ -164,7 +165,7 @@ impl<'a> Run<'a> {
         let order = self.order(job, 0);
         let mut child = self.start(&order)?;
         self.wait(&mut child, &order)?;
-        self.judge(&[order.clone()], Vec::new());
+        self.judge(std::slice::from_ref(&order), Vec::new());
         Ok(self.heed(&order))
     }
 
@@ -172,7 +173,9 @@ impl<'a> Run<'a> {
     fn judge(&mut self, orders: &[Order], deaths: Vec<(u32, u64)>) -> Story {
         let logs: Vec<PathBuf> = orders.iter().map(Order::log).collect();
         let mut story = Story::of(read(&logs));
-        deaths.into_iter().for_each(|(process, at)| story.died(process, at));
+        for (process, at) in deaths {
+            story.died(process, at);
+        }
         judge(&story, &self.facts, &mut self.ledger);
         self.report.count(&story);
         story
@@ -248,7 +251,7 @@ impl<'a> Run<'a> {
             let mut child = self.start(&order)?;
             if !at_event {
                 // Spread over the time that it takes.
-                std::thread::sleep(took.mul_f64(round as f64 / rounds as f64));
+                std::thread::sleep(took * round as u32 / rounds as u32);
                 let _ = child.kill();
             }
             let process = child.id();
@@ -279,6 +282,7 @@ impl<'a> Run<'a> {
             if !self.told.insert(what.clone()) {
                 continue;
             }
+            self.facts.left.extend(what.rsplit_once(": ").map(|(_, point)| point.to_owned()));
             self.ledger.broken(deed.name(), Rule::R8, &call, format!("after a death {what}"));
         }
         Ok(())

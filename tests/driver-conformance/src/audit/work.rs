@@ -27,7 +27,8 @@ pub fn work(registry: &Registry, word: &str) -> Result<()> {
 
 fn act(registry: &Registry, order: &Order, notes: &Notes) -> Result<()> {
     if order.job == Job::Probe {
-        return probe(order, notes);
+        probe(order, notes);
+        return Ok(());
     }
     let mut key = ThreadKey::take()?;
     let sink = Dying::at(Lines::append_to(&order.log())?, order.dies_at.unwrap_or(0));
@@ -35,8 +36,14 @@ fn act(registry: &Registry, order: &Order, notes: &Notes) -> Result<()> {
     let store = order.open(registry, &mut key)?;
     let done = match order.job {
         Job::Prepare => deeds::prepare(order, &store, &mut key),
-        Job::Quiet => quiet(order, &store, &mut key, notes),
-        Job::Crowd => crowd(order, &store, notes, key),
+        Job::Quiet => {
+            quiet(order, &store, &mut key, notes);
+            Ok(())
+        }
+        Job::Crowd => {
+            crowd(order, &store, notes, key);
+            Ok(())
+        }
         Job::Victim(deed) => deeds::deed(order, deed, &store, &mut key),
         Job::Settle => settle(&store, &mut key),
         Job::End => end(&store, &mut key),
@@ -48,7 +55,7 @@ fn act(registry: &Registry, order: &Order, notes: &Notes) -> Result<()> {
 }
 
 /// Two threads at once.
-fn crowd(order: &Order, store: &Store, notes: &Notes, key: ThreadKey) -> Result<()> {
+fn crowd(order: &Order, store: &Store, notes: &Notes, key: ThreadKey) {
     // The threads have keys of their own, and this one waits for nothing but them.
     drop(key);
     std::thread::scope(|scope| {
@@ -61,7 +68,6 @@ fn crowd(order: &Order, store: &Store, notes: &Notes, key: ThreadKey) -> Result<
             });
         }
     });
-    Ok(())
 }
 
 /// What anybody may do after a death: a writer, and a user of the layer that may be half-mounted.

@@ -89,7 +89,7 @@ impl Mountable for OneLayer<'_> {
         Ok(())
     }
 
-    fn check_gone(&self) -> Result<()> {
+    fn check_gone(&self, _counted: storage_core::locks::counting::Counted) -> Result<()> {
         self.world.step()?;
         let state = self.world.universe.state();
         if state.mounts.keys().any(|(_, id)| *id == self.id) {

@@ -51,6 +51,7 @@ fn panicked(operation: &'static str, panic: &(dyn Any + Send)) -> Error {
     Error::new(Kind::BadPlugin, operation).detail(format!("the driver panicked: {}", words.unwrap_or("without a word")))
 }
 
+#[allow(clippy::unused_self, reason = "only who was called has somebody to answer")]
 impl Host {
     fn tell(&self, error: &Error) {
         let Some((Some(fail), context)) = self.call.map(|call| (call.fail, call.context)) else { return };

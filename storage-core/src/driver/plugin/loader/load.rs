@@ -32,7 +32,7 @@ pub(super) fn load(opened: OwnedFd, file: &Path, watch: Watch) -> Result<Descrip
     })?;
     // SAFETY: as above.
     let table = unsafe { checked_table(entry(), file) }?;
-    let plugin = Box::leak(Box::new(checked_plugin(table, file, watch)?));
+    let plugin = Box::leak(Box::new(checked_plugin(&table, file, watch)?));
     Ok(plugin.descriptor())
 }
 
@@ -74,7 +74,7 @@ fn can_compare(table: &Table) -> bool {
         && table.comparison_close.is_some()
 }
 
-fn checked_plugin(table: Table, file: &Path, watch: Watch) -> Result<Plugin> {
+fn checked_plugin(table: &Table, file: &Path, watch: Watch) -> Result<Plugin> {
     let wrong = |what: String| refused(file, &what, "correct what the table says");
     // SAFETY: the header asks that the strings of a table are constant.
     let (name, version) = unsafe { (table.name.text().map_err(wrong)?, table.version.text().map_err(wrong)?) };
@@ -87,7 +87,7 @@ fn checked_plugin(table: Table, file: &Path, watch: Watch) -> Result<Plugin> {
         return Err(wrong(format!("a driver can't be called {name:?}: that place is taken in graph roots")));
     }
     let file = Box::leak(file.to_path_buf().into_boxed_path());
-    Ok(Plugin { table, name, version, file, watch })
+    Ok(Plugin { table: *table, name, version, file, watch })
 }
 
 /// Whether the store keeps records under this name (`overlay-layers`).

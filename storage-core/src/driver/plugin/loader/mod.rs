@@ -2,8 +2,6 @@
 
 mod load;
 mod walk;
-#[cfg(test)]
-mod walk_tests;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

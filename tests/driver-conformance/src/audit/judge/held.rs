@@ -46,7 +46,8 @@ pub(super) fn judge(story: &Story, ledger: &mut Ledger) {
 
 /// Nanoseconds in words.
 pub(in crate::audit) fn millis(nanoseconds: u64) -> String {
-    format!("{:.1} ms", nanoseconds as f64 / 1e6)
+    let tenths = nanoseconds / 100_000;
+    format!("{}.{} ms", tenths / 10, tenths % 10)
 }
 
 fn file_name(path: &str) -> String {

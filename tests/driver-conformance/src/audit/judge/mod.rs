@@ -10,7 +10,7 @@ mod order;
 mod probed;
 mod rest;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::merge::{Call, Story};
@@ -27,6 +27,8 @@ pub(super) struct Facts {
     pub(super) kernel_mounts: bool,
     /// The places of the driver that may be mounts without being a layer's.
     pub(super) homes: Vec<PathBuf>,
+    /// Where a death left something mounted, which was told.
+    pub(super) left: BTreeSet<String>,
 }
 
 /// What was found about one path and one rule.

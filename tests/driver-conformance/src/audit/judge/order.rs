@@ -46,7 +46,7 @@ fn waits(story: &Story, ledger: &mut Ledger) {
     }
 }
 
-fn is_held_at(hold: &&&Hold, time: u64) -> bool {
+fn is_held_at(hold: &Hold, time: u64) -> bool {
     hold.taken.is_some_and(|taken| taken <= time) && hold.released.is_none_or(|released| released > time)
 }
 

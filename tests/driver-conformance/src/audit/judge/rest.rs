@@ -77,7 +77,9 @@ pub(in crate::audit) fn disagreements(truth: &Truth, facts: &Facts) -> Vec<Strin
 
 /// The same, where `owners` tells for which layer something else than its mount was attached.
 fn disagreements_of(truth: &Truth, facts: &Facts, owners: &HashMap<&str, &str>) -> Vec<String> {
-    let (counts, mounts) = (counts_of(truth), layer_mounts(truth, &facts.homes));
+    let counts = counts_of(truth);
+    let mut mounts = layer_mounts(truth, &facts.homes);
+    mounts.retain(|mount| !facts.left.contains(&mount.point));
     let owned = |mount: &&&Mounted| {
         let owner = owners.get(mount.point.as_str());
         owner.is_some_and(|owner| counts.iter().any(|one| one.id == *owner))

@@ -1,0 +1,134 @@
+//! `lamina audit`: of every driver, as root and in a user namespace, and of a store that is in use.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use integration::case::{Case, case};
+use integration::store::{Store, end, id, must};
+use integration::{Outcome, Scratch, Skip, machine, tree};
+use serde_json::Value;
+
+pub(crate) const CASES: &[Case] = &[
+    case("audit::every_rule_is_kept::overlay", 180, |s| kept(s, "overlay", &[])),
+    case("audit::every_rule_is_kept::vfs", 180, |s| kept(s, "vfs", &[])),
+    case("audit::every_rule_is_kept::btrfs", 180, |s| kept(s, "btrfs", &[])),
+    case("audit::in_a_user_namespace::overlay", 180, |s| in_user_namespace(s, "overlay")),
+    case("audit::in_a_user_namespace::vfs", 180, |s| in_user_namespace(s, "vfs")),
+    case("audit::five_hundred_deaths::overlay", 400, |s| kept(s, "overlay", &["--deaths", "504", "--rounds", "1"])),
+    case("audit::a_thousand_rounds::btrfs", 400, |s| kept(s, "btrfs", &["--deaths", "7", "--rounds", "167"])),
+    case("audit::of_a_store_changes_nothing::overlay", 60, watch_only),
+    case("audit::of_a_store_finds_a_mount_that_nobody_counts::overlay", 60, watch_finds),
+];
+
+/// The exit code of a broken rule.
+const BROKEN: i32 = 40;
+
+fn command() -> Result<Command, Skip> {
+    if machine::stand_in() {
+        return Err(Skip("the reference has no audit".to_owned()));
+    }
+    Ok(Command::new(machine::lamina().expect("the supervisor found a command to test")))
+}
+
+fn audit(command: &mut Command, scratch: &Scratch, driver: &str) {
+    command.args(["audit", "--json", "--driver", driver, "--root"]).arg(scratch.make("room"));
+}
+
+/// What is said of all rules, by their names.
+fn verdicts(report: &Value) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    let rules = report["rules"].as_array().expect("a list of rules");
+    rules.iter().map(|rule| (text(&rule["rule"]), text(&rule["verdict"]))).collect()
+}
+
+fn assert_kept(out: &str) {
+    let reports: Value = serde_json::from_str(out).expect("JSON");
+    let report = &reports[0];
+    assert_eq!(report["ok"], true, "{report:#}");
+    let expected = [
+        "kept",
+        "kept",
+        "kept",
+        "kept",
+        "by construction",
+        "kept",
+        "by construction",
+        "kept",
+        "by construction",
+        "kept",
+    ];
+    let told: Vec<String> = verdicts(report).into_iter().map(|(_, verdict)| verdict).collect();
+    assert_eq!(told, expected, "the verdicts of R1 to R10");
+    let paths = report["paths"].as_array().expect("paths");
+    for path in ["mount", "diff", "changes", "diff size", "unmount one", "unmount if mounted", "unmount by force"] {
+        assert!(paths.iter().any(|line| line["path"] == path), "nothing is told of {path}");
+    }
+}
+
+fn kept(scratch: &Scratch, driver: &'static str, more: &[&str]) -> Outcome {
+    let mut command = command()?;
+    audit(&mut command, scratch, driver);
+    let before = fs::read_to_string("/proc/self/mountinfo").expect("read mountinfo");
+    let out = must({
+        command.args(more);
+        command
+    });
+    assert_kept(&out);
+    assert_eq!(fs::read_to_string("/proc/self/mountinfo").expect("read mountinfo"), before, "nothing stays mounted");
+    Ok(())
+}
+
+fn in_user_namespace(scratch: &Scratch, driver: &'static str) -> Outcome {
+    let inner = command()?;
+    let mut outer = Command::new(machine::need("unshare")?);
+    outer.args(["--user", "--map-root-user", "--mount"]).arg(inner.get_program());
+    audit(&mut outer, scratch, driver);
+    assert_kept(&must(outer));
+    Ok(())
+}
+
+fn watch(store: &Store) -> Result<Command, Skip> {
+    command()?;
+    let mut command = store.command();
+    command.args(["audit", "--store", "--json", "--for", "1s"]);
+    Ok(command)
+}
+
+fn watch_only(scratch: &Scratch) -> Outcome {
+    let store = Store::new(scratch, "store", "overlay");
+    let layer = id("layer");
+    store.create(&layer, None);
+    store.mount(&layer);
+    let before = (tree::listing(scratch.path()), records(&store));
+    let out = must(watch(&store)?);
+    let reports: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(reports[0]["ok"], true, "{out}");
+    assert_eq!((tree::listing(scratch.path()), records(&store)), before, "watching changes nothing");
+    store.unmount(&layer);
+    Ok(())
+}
+
+/// The records and the records of the write.
+fn records(store: &Store) -> Vec<Vec<u8>> {
+    let read = |path: &Path| fs::read(path).unwrap_or_default();
+    let layers = store.layers_dir();
+    vec![read(&layers.join("layers.json")), read(&layers.join("layers.lock"))]
+}
+
+fn watch_finds(scratch: &Scratch) -> Outcome {
+    let store = Store::new(scratch, "store", "overlay");
+    let layer = id("layer");
+    store.create(&layer, None);
+    store.mount(&layer);
+    let counts = store.run_layers_dir().join("mountpoints.json");
+    let counted = fs::read(&counts).expect("read the counts");
+    fs::write(&counts, "[]").expect("forget the counts");
+    let ended = end(watch(&store)?);
+    assert_eq!(ended.output.status.code(), Some(BROKEN), "{}", ended.describe());
+    let out = String::from_utf8_lossy(&ended.output.stdout).into_owned();
+    assert!(out.contains("mounted and not counted"), "{out}");
+    fs::write(&counts, counted).expect("put the counts back");
+    store.unmount(&layer);
+    Ok(())
+}
