@@ -195,7 +195,7 @@ impl Driver for Overlay {
     }
 
     fn is_mounted(&self, _held: &Shared<'_>, id: &LayerId, home: driver::Home) -> Result<bool> {
-        self.is_attached(&self.merged(id, home))
+        Self::is_attached(&self.merged(id, home))
     }
 
     fn examine(&self, _held: &Shared<'_>, layer: &LayerRef) -> Result<Vec<Flaw>> {

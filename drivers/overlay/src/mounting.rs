@@ -46,7 +46,7 @@ impl Overlay {
 
     /// Whether a layer is mounted there. Fails with [`Kind::Busy`] when it is something else that is: whoever was shown that
     /// would take it for the layer.
-    pub(crate) fn is_attached(&self, merged: &Path) -> Result<bool> {
+    pub(crate) fn is_attached(merged: &Path) -> Result<bool> {
         let mounted = is_mount_root(merged)?;
         if mounted {
             check_kind(merged, "look for mount")?;
