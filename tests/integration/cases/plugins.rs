@@ -84,7 +84,7 @@ fn refused(told: &Value, file: &Path, words: &str) {
     let found = list
         .iter()
         .find(|each| each["path"] == file.to_str().expect("plain"))
-        .unwrap_or_else(|| panic!("{file:?} is not among {list:?}"));
+        .unwrap_or_else(|| panic!("{} is not among {list:?}", file.display()));
     assert!(found["reason"].as_str().is_some_and(|reason| reason.contains(words)), "{words:?} is not in {found}");
     assert!(named(told, "dircopy").is_none(), "it was refused and is there: {told}");
 }
