@@ -73,7 +73,7 @@ fn views_that_end_are_in_no_mounts_way() {
                 drop(viewer.view(&a).expect("a view"));
             }
         });
-        for round in 0..100 {
+        for round in 0..40 {
             let mounted = store.mounting(|driver, held| driver.mount(held, &a, &MountOptions::default()));
             if mounted.is_err() {
                 over.store(true, Ordering::Relaxed);
