@@ -7,7 +7,8 @@
 //!
 //! Whether a place asks the recorder is compiled in, so the two sides of the first comparison are two builds of this program,
 //! of the same sources; the second has the one condition replaced by a constant. Each works in a process of its own on a store of its own
-//! on one filesystem. They take turns, in pairs of changing order (AB, BA), so that what drifts hits both alike. A pair gives one ratio;
+//! on one filesystem, and is started anew now and then: where a process lies in memory and its store on disk makes a few per cent. They take
+//! turns, in pairs of changing order (AB, BA), so that what drifts hits both alike. A pair gives one ratio;
 //! told are their median and the 95 % interval of it by order statistics, which supposes nothing about their distribution.
 
 use std::io::{BufRead, BufReader, Write};
@@ -20,6 +21,8 @@ use integration::scratch::{RunDir, private_mounts};
 use storage_core::record::{self, Lines, Places, Recording};
 use storage_core::store::Durability;
 
+/// How often both sides of a comparison are started.
+const LAUNCHES: u64 = 16;
 const SIZE: Size = Size { files: 20, bytes: 1000, layers: 5 };
 
 fn main() {
@@ -95,44 +98,76 @@ impl Side {
 
 fn compare(other: &str, rest: &[&str]) {
     let number = |at: usize, default: u64| rest.get(at).map_or(default, |text| text.parse().expect("a number"));
-    let (driver, pairs, rounds) = (rest.first().copied().unwrap_or("overlay"), number(1, 400), number(2, 20));
+    let (driver, pairs, rounds) = (rest.first().copied().unwrap_or("overlay"), number(1, 8000), number(2, 1));
     let own = std::env::current_exe().expect("the path of this program");
     let place = RunDir::make();
-    let side =
-        |program: &Path, name: &str, recorder: &str| Side::start(program, place.path.join(name), driver, recorder);
-    let mut off = side(&own, "off", "off");
-    let mut without = side(Path::new(other), "without", "off");
-    let mut on = side(&own, "on", "on");
-    println!("{driver}: {pairs} pairs of {rounds} mounts and releases each");
-    tell("recorder off / built without", &mut off, &mut without, pairs, rounds);
-    tell("built without / built without", &mut without_again(&side, other), &mut without, pairs, rounds);
-    tell("recorder on / off", &mut on, &mut off, pairs.div_ceil(4), rounds);
-    [off, without, on].into_iter().for_each(Side::end);
-}
-
-/// The same build once more: what a comparison of equals comes to here.
-fn without_again(side: &impl Fn(&Path, &str, &str) -> Side, other: &str) -> Side {
-    side(Path::new(other), "without-again", "off")
-}
-
-fn tell(what: &str, one: &mut Side, two: &mut Side, pairs: u64, rounds: u64) {
-    // The first of each warm up what both use.
-    let _ = (one.measure(rounds), two.measure(rounds));
-    let (mut ratios, mut ones) = (Vec::new(), Vec::new());
-    for pair in 0..pairs {
-        let (first, second) = if pair % 2 == 0 {
-            let first = one.measure(rounds);
-            (first, two.measure(rounds))
-        } else {
-            let second = two.measure(rounds);
-            (one.measure(rounds), second)
-        };
-        ratios.push(first / second);
-        ones.push(first / rounds as f64 / 1000.0);
+    println!("{driver}: {pairs} pairs of {rounds} mounts and releases each, {LAUNCHES} launches of each side");
+    let off = Build { program: &own, recorder: "off" };
+    let without = Build { program: Path::new(other), recorder: "off" };
+    let on = Build { program: &own, recorder: "on" };
+    for (what, one, two, pairs) in [
+        ("recorder off / built without", &off, &without, pairs),
+        ("built without / built without", &without, &without, pairs),
+        ("recorder on / off", &on, &off, pairs.div_ceil(8)),
+    ] {
+        let mut told = Told::default();
+        for launch in 0..LAUNCHES {
+            let dir = place.path.join(format!("{}-{launch}", what.replace(['/', ' '], "-")));
+            told.take_turns(&dir, driver, [one, two], launch, pairs.div_ceil(LAUNCHES), rounds);
+        }
+        told.print(what);
     }
-    let (low, middle, high) = median_with_interval(&mut ratios);
-    let (_, each, _) = median_with_interval(&mut ones);
-    println!("{what}: {middle:.4}, 95 % interval {low:.4} to {high:.4} ({each:.1} µs a round)");
+}
+
+/// A build, and how it works.
+struct Build<'a> {
+    program: &'a Path,
+    recorder: &'a str,
+}
+
+/// What pairs came to.
+#[derive(Default)]
+struct Told {
+    ratios: Vec<f64>,
+    micros: Vec<f64>,
+}
+
+impl Told {
+    /// One launch of both sides.
+    fn take_turns(&mut self, dir: &Path, driver: &str, builds: [&Build<'_>; 2], launch: u64, pairs: u64, rounds: u64) {
+        let start = |number: usize| {
+            Side::start(builds[number].program, dir.join(number.to_string()), driver, builds[number].recorder)
+        };
+        // Who is started first has the better place.
+        let (mut one, mut two) = if launch.is_multiple_of(2) {
+            let one = start(0);
+            (one, start(1))
+        } else {
+            let two = start(1);
+            (start(0), two)
+        };
+        // The first rounds warm up what both use.
+        let _ = (one.measure(10), two.measure(10));
+        for pair in 0..pairs {
+            let (first, second) = if pair % 2 == 0 {
+                let first = one.measure(rounds);
+                (first, two.measure(rounds))
+            } else {
+                let second = two.measure(rounds);
+                (one.measure(rounds), second)
+            };
+            self.ratios.push(first / second);
+            self.micros.push(first / rounds as f64 / 1000.0);
+        }
+        one.end();
+        two.end();
+    }
+
+    fn print(mut self, what: &str) {
+        let (low, middle, high) = median_with_interval(&mut self.ratios);
+        let (_, each, _) = median_with_interval(&mut self.micros);
+        println!("{what}: {middle:.4}, 95 % interval {low:.4} to {high:.4} ({each:.1} µs a round)");
+    }
 }
 
 /// The median, and the order statistics between which that of the population lies in 95 of 100 cases.
