@@ -72,6 +72,7 @@ extern "C" {
 #define LAMINA_E_IO 24               /* anything else that the system says */
 #define LAMINA_E_DRIVER_UNUSABLE 25  /* the driver can't work there */
 #define LAMINA_E_BUSY 28             /* a mount is in use */
+#define LAMINA_E_INVALID_MAPPINGS 37 /* an id is outside of the maps */
 #define LAMINA_E_BAD_PLUGIN 39       /* a defect of the driver itself */
 
 /* ---- what the driver can do: bits of `capabilities` ------------------------------------------------------------------- */
