@@ -16,7 +16,7 @@ use storage_core::task::Task;
 
 use crate::Fault;
 use crate::handles::{FaultyComparison, FaultyStaged};
-use crate::misdeeds::{Store, detach};
+use crate::misdeeds::{Mark, Store, detach};
 
 /// A driver that does one thing wrong, and everything else as another driver does.
 #[derive(Debug)]
@@ -147,7 +147,8 @@ impl Driver for Faulty {
 
     fn begin(&self, held: &Shared<'_>, plan: &Plan) -> Result<Box<dyn Staged>> {
         let (fault, store, scrap) = (self.fault, self.store.clone(), self.scrap.clone());
-        Ok(Box::new(FaultyStaged { inner: self.inner.begin(held, plan)?, fault, store, scrap }))
+        let mark = if self.has(Fault::FailsAfterADeath) { Some(Mark::make(&scrap)?) } else { None };
+        Ok(Box::new(FaultyStaged { inner: self.inner.begin(held, plan)?, fault, store, scrap, _mark: mark }))
     }
 
     fn remove(&self, held: &mut Exclusive<'_>, id: &LayerId, home: Home) -> Result<Box<dyn Trash>> {
