@@ -157,20 +157,20 @@ impl Driver for TreeCopy {
         Ok(None)
     }
 
-    fn mount_point(&self, id: &LayerId, _home: Home) -> PathBuf {
-        self.layer(id)
+    fn mount_point(&self, id: &LayerId, _home: Home) -> Result<PathBuf> {
+        Ok(self.layer(id))
     }
 
-    fn name_directories(&self, _home: Home) -> Vec<PathBuf> {
-        vec![self.layers()]
+    fn name_directories(&self, _home: Home) -> Result<Vec<PathBuf>> {
+        Ok(vec![self.layers()])
     }
 
     fn is_mounted(&self, _held: &Shared<'_>, _id: &LayerId, _home: Home) -> Result<bool> {
         Ok(false)
     }
 
-    fn staging_homes(&self) -> Vec<PathBuf> {
-        vec![self.tempdirs().root().to_path_buf()]
+    fn staging_homes(&self) -> Result<Vec<PathBuf>> {
+        Ok(vec![self.tempdirs().root().to_path_buf()])
     }
 
     fn begin(&self, _held: &Shared<'_>, plan: &Plan) -> Result<Box<dyn Staged>> {

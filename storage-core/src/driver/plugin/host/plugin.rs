@@ -87,6 +87,6 @@ impl Plugin {
             values::request(request, |request| unsafe { open(call, request, &mut raw) })
         })?;
         let opened = Opened::new(self, raw)?;
-        Ok(Box::new(LoadedDriver::new(opened, request.home.clone())?))
+        Ok(Box::new(LoadedDriver::new(opened)?))
     }
 }
