@@ -5,8 +5,8 @@
 //! HOME/tempdirs/     staging and trash
 //! ```
 //!
-//! It is written like a driver inside the tree. The last line makes a plugin of it; the one before registers it in programs
-//! that link it.
+//! It is written like a driver inside the tree. The last line makes a plugin of it, with the feature `plugin`; the one before
+//! registers it in programs that link it.
 
 use std::fs::{DirBuilder, Permissions};
 use std::os::fd::OwnedFd;
@@ -285,4 +285,5 @@ impl Staged for StagedCopy {
 
 inventory::submit! { DESCRIPTOR }
 
+#[cfg(feature = "plugin")]
 storage_core::export_driver!(DESCRIPTOR);
