@@ -144,7 +144,7 @@ impl Driver for LoadedDriver {
     fn list(&self, _held: &Shared<'_>, home: Home) -> Result<Vec<String>> {
         let list = function!(self.plugin(), list);
         // SAFETY: the driver is open, and the rest lives as long as the call.
-        answers::texts(self.plugin(), "list", |call, each, context| unsafe {
+        answers::names(self.plugin(), "list", |call, each, context| unsafe {
             list(self.raw(), call, of_home(home), each, context)
         })
     }
@@ -159,7 +159,7 @@ impl Driver for LoadedDriver {
 
     fn identity(&self, _held: &Shared<'_>, id: &LayerId, home: Home) -> Result<String> {
         let identity = function!(self.plugin(), identity);
-        answers::text(self.plugin(), "identity", |call, each, context| {
+        answers::identity(self.plugin(), "identity", |call, each, context| {
             // SAFETY: the driver is open, and the rest lives as long as the call.
             unsafe { identity(self.raw(), call, &values::place(id, home), each, context) }
         })
