@@ -160,13 +160,13 @@ impl Driver for Zfs {
         Ok(None)
     }
 
-    fn mount_point(&self, id: &LayerId, _home: driver::Home) -> PathBuf {
-        self.home.mount_point(id)
+    fn mount_point(&self, id: &LayerId, _home: driver::Home) -> Result<PathBuf> {
+        Ok(self.home.mount_point(id))
     }
 
     /// The names of datasets are on disk when the command that gave them ends.
-    fn name_directories(&self, _home: driver::Home) -> Vec<PathBuf> {
-        Vec::new()
+    fn name_directories(&self, _home: driver::Home) -> Result<Vec<PathBuf>> {
+        Ok(Vec::new())
     }
 
     fn is_mounted(&self, _held: &Shared<'_>, id: &LayerId, home: driver::Home) -> Result<bool> {

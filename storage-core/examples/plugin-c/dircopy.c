@@ -163,7 +163,8 @@ static int32_t copy_tree(call_t call, int from, const char *to)
     if (errno)
         return failed(call, "start cp", to);
     int status;
-    while (waitpid(child, &status, WNOHANG) == 0) {
+    pid_t ended;
+    while ((ended = waitpid(child, &status, WNOHANG)) == 0) {
         int32_t stop = call->step(call->context, 0, 0);
         if (stop) {
             kill(child, SIGKILL);
@@ -172,6 +173,8 @@ static int32_t copy_tree(call_t call, int from, const char *to)
         }
         nanosleep(&(struct timespec){ .tv_nsec = 2000000 }, NULL);
     }
+    if (ended != child) /* somebody else in the process waited for it, and knows how it ended */
+        return failed(call, "wait for cp", to);
     if (!WIFEXITED(status) || WEXITSTATUS(status))
         return fail(call, LAMINA_E_IO, "copy layer", to, "cp failed; is there space?", 0);
     return 0;
@@ -247,12 +250,19 @@ static int32_t make_place(call_t call, const char *home, char *place, int *lock)
             return code;
         if (!mkdtemp(place))
             return failed(call, "mkdtemp", place);
-        *lock = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         struct stat held, found;
-        if (*lock >= 0 && !flock(*lock, LOCK_EX | LOCK_NB) && !fstat(*lock, &held) && !lstat(place, &found) && same(held, found))
+        *lock = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        bool works = *lock >= 0 && !flock(*lock, LOCK_EX | LOCK_NB) && !fstat(*lock, &held) && !lstat(place, &found);
+        if (works && same(held, found))
             return 0;
+        int number = errno;
         if (*lock >= 0)
             close(*lock);
+        if (works || number == ENOENT || number == EWOULDBLOCK)
+            continue;
+        rmdir(place);
+        errno = number;
+        return failed(call, "lock staging", place);
     }
 }
 

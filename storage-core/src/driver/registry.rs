@@ -8,6 +8,7 @@
 use super::plugin::Refused;
 use super::{Capabilities, Driver, Request, Roots};
 use crate::error::{Error, Kind, Result};
+use crate::fs::FileId;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
@@ -108,6 +109,12 @@ impl Registry {
                     .detail(format!("a driver called {:?} is registered already", descriptor.name)))
             }
         }
+    }
+
+    /// Whether one of the drivers was loaded from the file at `path`, by whatever name.
+    pub(super) fn has_file(&self, path: &Path) -> bool {
+        let same = |file: &Path| same_file(file, path);
+        self.drivers.values().any(|driver| matches!(driver.origin, Origin::Loaded(file) if same(file)))
     }
 
     /// Notes a plugin that was not taken.
@@ -231,4 +238,9 @@ impl Registry {
 /// Whether a driver's home with something in it is on the root.
 fn is_prior(request: &Request) -> bool {
     std::fs::read_dir(&request.home).is_ok_and(|mut entries| entries.next().is_some())
+}
+/// Whether both paths lead to one file.
+fn same_file(one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| std::fs::metadata(path).ok().map(|metadata| FileId::of_metadata(&metadata));
+    identity(one).is_some_and(|one| identity(other) == Some(one))
 }

@@ -72,7 +72,7 @@ pub trait Mountable {
     /// The layer.
     fn id(&self) -> &str;
     /// Where its mount is shown.
-    fn place(&self) -> PathBuf;
+    fn place(&self) -> Result<PathBuf>;
     /// Whether mounts are the kernel's, so that they can get lost.
     fn has_kernel_mounts(&self) -> bool;
     /// Whether it is mounted, as far as can be seen from here.
@@ -168,7 +168,7 @@ impl<'a, 'l, 'm, T: Table, C: Counts, W: World> Counting<'a, 'l, 'm, T, C, W> {
     ///
     /// Fails with [`Kind::Busy`] when it is counted as mounted, but not to be seen from here.
     pub fn mount(&mut self, layer: &mut impl Mountable) -> Result<PathBuf> {
-        let path = layer.place();
+        let path = layer.place()?;
         let mut count = self.count(layer.id());
         let mounted = self.is_mounted(layer)?;
         if count > 0 && mounted {
@@ -198,10 +198,10 @@ impl<'a, 'l, 'm, T: Table, C: Counts, W: World> Counting<'a, 'l, 'm, T, C, W> {
     pub fn release(&mut self, layer: &mut impl Mountable, release: Release) -> Result<bool> {
         match (release, self.count(layer.id())) {
             (Release::IfMounted, 0) => Err(Error::new(Kind::LayerNotMounted, "unmount")
-                .at(layer.place())
+                .at(layer.place()?)
                 .detail(format!("layer {} has no mount that is counted", layer.id()))),
             (Release::One | Release::IfMounted, count @ 2..) => {
-                self.set_count(layer.id(), &layer.place(), count - 1)?;
+                self.set_count(layer.id(), &layer.place()?, count - 1)?;
                 Ok(true)
             }
             (Release::Force, _) => self.take_away(layer, Others::Forgotten).map(|()| false),
@@ -220,7 +220,7 @@ impl<'a, 'l, 'm, T: Table, C: Counts, W: World> Counting<'a, 'l, 'm, T, C, W> {
     /// Uncounts, then unmounts (R4). Fails with [`Kind::Busy`] when the mounts of others are respected, and the layer is
     /// counted, not mounted here, and may be mounted in another namespace.
     fn take_away(&mut self, layer: &mut impl Mountable, others: Others) -> Result<()> {
-        let (path, count) = (layer.place(), self.count(layer.id()));
+        let (path, count) = (layer.place()?, self.count(layer.id()));
         if others == Others::Respected && count > 0 && layer.has_kernel_mounts() && !self.is_mounted(layer)? {
             layer.check_gone(self.mounts.table().counted(layer.id()))?;
         }

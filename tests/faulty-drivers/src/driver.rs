@@ -109,11 +109,11 @@ impl Driver for Faulty {
         self.inner.write_mark(held, id, home)
     }
 
-    fn mount_point(&self, id: &LayerId, home: Home) -> PathBuf {
+    fn mount_point(&self, id: &LayerId, home: Home) -> Result<PathBuf> {
         self.inner.mount_point(id, home)
     }
 
-    fn name_directories(&self, home: Home) -> Vec<PathBuf> {
+    fn name_directories(&self, home: Home) -> Result<Vec<PathBuf>> {
         self.inner.name_directories(home)
     }
 
@@ -137,11 +137,11 @@ impl Driver for Faulty {
         self.inner.whiteouts()
     }
 
-    fn own_directory(&self, id: &LayerId, home: Home) -> Option<PathBuf> {
+    fn own_directory(&self, id: &LayerId, home: Home) -> Result<Option<PathBuf>> {
         self.inner.own_directory(id, home)
     }
 
-    fn staging_homes(&self) -> Vec<PathBuf> {
+    fn staging_homes(&self) -> Result<Vec<PathBuf>> {
         self.inner.staging_homes()
     }
 

@@ -97,6 +97,10 @@ fn searched(scratch: &Scratch) -> Outcome {
     fs::write(one.join("readme.txt"), "no plugin").expect("write");
     fs::write(one.join("text.so"), "no shared object").expect("write");
     let path = format!("{}:{}:{}", one.display(), two.display(), scratch.join("none").display());
+    let told = drivers(scratch, &[&one.join("a.so")], &one.display().to_string());
+    let twice = told["refused"].as_array().expect("a list").iter().map(|each| each["path"].clone());
+    let text = one.join("text.so").to_str().expect("plain").to_owned();
+    assert_eq!(twice.collect::<Vec<_>>(), [Value::from(text)], "a file that is named and found is not refused");
     let told = drivers(scratch, &[], &path);
     let loaded = named(&told, "dircopy").expect("it was found");
     assert_eq!((loaded["origin"].as_str(), loaded["file"].as_str()), (Some("loaded"), one.join("a.so").to_str()));

@@ -16,6 +16,7 @@
 #define NO_TABLE 9
 #define OTHER_SYMBOL 10
 #define GARBLED_NAME 11
+#define HALF_A_FUNCTION 12
 #define UNKNOWN_KIND 20
 #define GARBLED_ERROR 21
 #define ERROR_OF_NO_SIZE 22
@@ -30,6 +31,10 @@
 #define RELATIVE_PATH 31
 #define TWO_PATHS 32
 #define STAGED_NO_DIRECTORY 33
+#define PATH_ONLY 34
+#define NO_MOUNT_POINT 35
+#define NO_NAME_DIRECTORIES 36
+#define NO_CAPABILITIES 37
 #define NO_END 40
 #define ATTACHES 41
 #define SMALLER 50
@@ -65,6 +70,10 @@ static int32_t bad_view(lamina_driver *driver, call_t call, const struct lamina_
     case NO_DIRECTORY:
         close(*root);
         *root = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        return 0;
+    case PATH_ONLY:
+        close(*root);
+        *root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
         return 0;
     case NO_DESCRIPTOR:
         close(*root);
@@ -122,6 +131,24 @@ static int32_t bad_mount(lamina_driver *driver, call_t call, const struct lamina
     return code ? code : mount_layer(driver, call, layer, options, each, context);
 }
 
+static int32_t no_mount_point(lamina_driver *driver, call_t call, const struct lamina_place *place, lamina_each_text each, void *context)
+{
+    (void)driver, (void)place, (void)each, (void)context;
+    return say(call, STR("no mount point today"), sizeof(struct lamina_error));
+}
+
+static int32_t no_names(lamina_driver *driver, call_t call, lamina_home home, lamina_each_text each, void *context)
+{
+    (void)driver, (void)home, (void)each, (void)context;
+    return say(call, STR("no names today"), sizeof(struct lamina_error));
+}
+
+static int32_t no_capabilities(lamina_driver *driver, call_t call, uint64_t *bits)
+{
+    (void)driver, (void)bits;
+    return say(call, STR("no capabilities today"), sizeof(struct lamina_error));
+}
+
 static void spoil(struct lamina_driver_table *table)
 {
     switch (FAULT) {
@@ -129,6 +156,10 @@ static void spoil(struct lamina_driver_table *table)
     case TRUNCATED: table->size = offsetof(struct lamina_driver_table, mount); break;
     case SIZE_OF_NOTHING: table->size = 0; break;
     case ABSURD_SIZE: table->size = SIZE_MAX; break;
+    case HALF_A_FUNCTION: table->size -= sizeof(void *) / 2; break;
+    case NO_MOUNT_POINT: table->mount_point = no_mount_point; break;
+    case NO_NAME_DIRECTORIES: table->name_directories = no_names; break;
+    case NO_CAPABILITIES: table->capabilities = no_capabilities; break;
     case MISSING_FUNCTION: table->staged_commit = NULL; break;
     case HALF_A_COMPARISON: table->compare = (void *)bad_begin; break;
     case TAKEN_NAME: table->name = STR("vfs"); break;

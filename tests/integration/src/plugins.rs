@@ -53,7 +53,10 @@ pub fn example_in_rust(scratch: &Scratch) -> Result<PathBuf, Skip> {
     fs::copy(tree().join("Cargo.lock"), place.join("Cargo.lock")).expect("copy the lock file");
     let target = machine::target().join("outside");
     let mut build = Command::new(cargo);
-    build.args(["build", "--quiet", "--offline"]).current_dir(&place).env("CARGO_TARGET_DIR", &target);
+    build
+        .args(["build", "--quiet", "--offline", "--features", "plugin"])
+        .current_dir(&place)
+        .env("CARGO_TARGET_DIR", &target);
     // The toolchain that these tests were built with, whoever runs them.
     for (name, value) in [("RUSTUP_HOME", option_env!("RUSTUP_HOME")), ("CARGO_HOME", option_env!("CARGO_HOME"))] {
         if let Some(value) = value {

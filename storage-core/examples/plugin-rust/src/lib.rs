@@ -5,8 +5,8 @@
 //! HOME/tempdirs/     staging and trash
 //! ```
 //!
-//! It is written like a driver inside the tree. The last line makes a plugin of it; the one before registers it in programs
-//! that link it.
+//! It is written like a driver inside the tree. The last line makes a plugin of it, with the feature `plugin`; the one before
+//! registers it in programs that link it.
 
 use std::fs::{DirBuilder, Permissions};
 use std::os::fd::OwnedFd;
@@ -170,20 +170,20 @@ impl Driver for TreeCopy {
         Ok(None)
     }
 
-    fn mount_point(&self, id: &LayerId, _home: Home) -> PathBuf {
-        self.layer(id)
+    fn mount_point(&self, id: &LayerId, _home: Home) -> Result<PathBuf> {
+        Ok(self.layer(id))
     }
 
-    fn name_directories(&self, home: Home) -> Vec<PathBuf> {
-        self.own(home).map_or_else(|_| Vec::new(), |own| vec![own.layers()])
+    fn name_directories(&self, home: Home) -> Result<Vec<PathBuf>> {
+        Ok(self.own(home).map_or_else(|_| Vec::new(), |own| vec![own.layers()]))
     }
 
     fn is_mounted(&self, _held: &Shared<'_>, _id: &LayerId, home: Home) -> Result<bool> {
         self.own(home).map(|_| false)
     }
 
-    fn staging_homes(&self) -> Vec<PathBuf> {
-        vec![self.tempdirs().root().to_path_buf()]
+    fn staging_homes(&self) -> Result<Vec<PathBuf>> {
+        Ok(vec![self.tempdirs().root().to_path_buf()])
     }
 
     fn begin(&self, _held: &Shared<'_>, plan: &Plan) -> Result<Box<dyn Staged>> {
@@ -302,4 +302,5 @@ impl Staged for StagedCopy {
 
 inventory::submit! { DESCRIPTOR }
 
+#[cfg(feature = "plugin")]
 storage_core::export_driver!(DESCRIPTOR);

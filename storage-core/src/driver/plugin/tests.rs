@@ -32,6 +32,8 @@ enum Mood {
     Fails,
     Panics,
     Sleeps,
+    /// It can't say what it can do.
+    Untold,
 }
 
 /// One test at a time sets it.
@@ -56,7 +58,7 @@ fn errors() -> Vec<Error> {
 fn act() -> Result<()> {
     let mood = *MOOD.lock();
     match mood {
-        Mood::Works => Ok(()),
+        Mood::Works | Mood::Untold => Ok(()),
         Mood::Fails => errors().into_iter().nth(1).map_or(Ok(()), Err),
         Mood::Panics => panic!("on purpose"),
         Mood::Sleeps => {
@@ -78,13 +80,22 @@ impl Pin for Part {
     }
 }
 
+impl Drop for Part {
+    fn drop(&mut self) {
+        if *MOOD.lock() == Mood::Sleeps {
+            let _ = act();
+        }
+    }
+}
+
 fn directory() -> OwnedFd {
     std::fs::File::open("/").expect("the root").into()
 }
 
 impl Driver for Fake {
     fn capabilities(&self) -> Capabilities {
-        act().map_or(Capabilities::NONE, |()| Capabilities::NONE.with(Capability::Quota, true))
+        assert!(*MOOD.lock() != Mood::Untold, "it can't be told");
+        Capabilities::NONE.with(Capability::Quota, true)
     }
     fn has_kernel_mounts(&self) -> bool {
         true
@@ -126,13 +137,11 @@ impl Driver for Fake {
     fn write_mark(&self, _held: &Shared<'_>, _id: &LayerId, home: Home) -> Result<Option<String>> {
         act().map(|()| (home == Home::Own).then(|| "mark".to_owned()))
     }
-    fn mount_point(&self, id: &LayerId, _home: Home) -> PathBuf {
-        let _ = act();
-        Path::new("/points").join(id.as_str())
+    fn mount_point(&self, id: &LayerId, _home: Home) -> Result<PathBuf> {
+        act().map(|()| Path::new("/points").join(id.as_str()))
     }
-    fn name_directories(&self, _home: Home) -> Vec<PathBuf> {
-        let _ = act();
-        vec!["/names".into()]
+    fn name_directories(&self, _home: Home) -> Result<Vec<PathBuf>> {
+        act().map(|()| vec!["/names".into()])
     }
     fn is_mounted(&self, _held: &Shared<'_>, _id: &LayerId, _home: Home) -> Result<bool> {
         act().map(|()| false)
@@ -150,13 +159,11 @@ impl Driver for Fake {
     fn whiteouts(&self) -> Whiteouts {
         Whiteouts::Overlay { user_xattr: true }
     }
-    fn own_directory(&self, _id: &LayerId, _home: Home) -> Option<PathBuf> {
-        let _ = act();
-        Some("/own".into())
+    fn own_directory(&self, _id: &LayerId, _home: Home) -> Result<Option<PathBuf>> {
+        act().map(|()| Some("/own".into()))
     }
-    fn staging_homes(&self) -> Vec<PathBuf> {
-        let _ = act();
-        vec!["/staging".into()]
+    fn staging_homes(&self) -> Result<Vec<PathBuf>> {
+        act().map(|()| vec!["/staging".into()])
     }
     fn begin(&self, _held: &Shared<'_>, plan: &Plan) -> Result<Box<dyn Staged>> {
         act().map(|()| Box::new(Part(plan.maps.clone())) as Box<dyn Staged>)
@@ -335,6 +342,10 @@ fn all_errors(driver: &dyn Driver) -> Vec<(&'static str, Error)> {
         note("staged_settle", staged.settle(held, &layer(), RootFrom::Parent));
     });
     shared.expect("lock");
+    note("mount_point", driver.mount_point(&one, home).map(drop));
+    note("name_directories", driver.name_directories(home).map(drop));
+    note("own_directory", driver.own_directory(&one, home).map(drop));
+    note("staging_homes", driver.staging_homes().map(drop));
     note("view_check", view.check());
     note("staged_fill", staged.fill(&task));
     note("staged_root", staged.root().map(drop));
@@ -374,21 +385,22 @@ fn a_panic_in_any_operation_is_an_error_and_the_driver_goes_on() {
     let driver = driver();
     FAILING.store(false, Ordering::Relaxed);
     let errors = all_errors(&*driver);
-    assert_eq!(errors.len(), 33);
+    assert_eq!(errors.len(), 37);
     for (name, error) in errors {
         assert_eq!(error.kind(), Kind::BadPlugin, "{name}: {error}");
         assert_eq!(error.operation(), name);
         assert!(error.to_string().contains("the driver panicked: on purpose"), "{name}: {error}");
     }
     // What can't fail has an answer all the same.
-    assert_eq!(driver.capabilities(), Capabilities::NONE);
-    assert!(driver.status()[0].1.contains("panicked") && driver.name_directories(Home::Own).is_empty());
-    assert_eq!(driver.mount_point(&id("one"), Home::Own), Path::new("/home/no-answer-of-the-plugin"));
-    assert_eq!((driver.own_directory(&id("one"), Home::Own), driver.staging_homes()), (None, Vec::new()));
+    assert!(driver.status()[0].1.contains("panicked"));
+    assert!(driver.capabilities().has(Capability::Quota), "it was asked when the driver was opened");
     let entry = descriptor(Watch::default());
     let survey = (entry.survey)(&request());
     assert!(!survey.usable && survey.reason.contains("panicked"), "{survey:?}");
     assert_eq!((entry.open)(&request()).map_err(|error| error.kind()).err(), Some(Kind::BadPlugin));
+    *MOOD.lock() = Mood::Untold;
+    let untold = (entry.open)(&request()).map(drop).expect_err("nothing is guessed");
+    assert_eq!((untold.kind(), untold.operation()), (Kind::BadPlugin, "capabilities"));
     *MOOD.lock() = Mood::Works;
     assert!((entry.survey)(&request()).usable && driver.status()[0].1 == "value");
 }
@@ -510,9 +522,25 @@ fn a_call_of_which_nothing_is_heard_is_told_of_once_and_by_name() {
     let driver = (descriptor(watch).open)(&request()).expect("open");
     let task = Task::new("test");
     driver.sweep(Instant::now(), &task).expect("sweep");
+    let (dir, mut key) = (tempfile::tempdir().expect("dir"), ThreadKey::take().expect("key"));
+    let locks = ScratchLocks::in_directory(dir.path());
+    let (view, comparison) = locks
+        .shared(&mut key, |held| {
+            let comparison = driver.compare(held, &layer(), None, &OwnerMaps::default()).expect("compare");
+            (driver.view(held, &layer()).expect("view"), comparison)
+        })
+        .expect("lock");
+    let trash = locks.exclusive(&mut key, |held| driver.remove(held, &id("one"), Home::Own).expect("remove"));
+    let trash = trash.expect("lock");
     *MOOD.lock() = Mood::Sleeps;
     driver.sweep(Instant::now(), &task).expect("sweep");
+    // Nor is a call of which nothing can be said but that it lasts.
+    drop(view);
+    drop(trash);
+    drop(comparison);
     *MOOD.lock() = Mood::Works;
     let told = told.lock();
-    assert_eq!(told.iter().map(|each| (each.driver, each.operation)).collect::<Vec<_>>(), [("fake", "sweep")]);
+    let operations = told.iter().map(|each| (each.driver, each.operation)).collect::<Vec<_>>();
+    let expected = ["sweep", "view_close", "trash_leave", "comparison_close"];
+    assert_eq!(operations, expected.map(|operation| ("fake", operation)));
 }

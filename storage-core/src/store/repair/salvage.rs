@@ -148,7 +148,7 @@ impl Repair<'_> {
                 mounted => mounted,
             };
             if store.gate.has_kernel_mounts() && mounted()? {
-                table = table.with_count(id.as_str(), &store.gate.mount_point(&id, home).to_string_lossy(), 1);
+                table = table.with_count(id.as_str(), &store.gate.mount_point(&id, home)?.to_string_lossy(), 1);
             }
         }
         let path = store.run_home().join("mountpoints.json");
@@ -214,10 +214,10 @@ impl Store {
 
     /// When the place of a layer was last changed: nothing else tells when it was made.
     fn time_of_place(&self, id: &LayerId, home: Home) -> String {
-        let split = self.tar_split_path(id.as_str()).symlink_metadata();
-        let place = split.or_else(|_| self.gate.mount_point(id, home).symlink_metadata());
+        let split = self.tar_split_path(id.as_str()).symlink_metadata().ok();
+        let place = split.or_else(|| self.gate.mount_point(id, home).ok()?.symlink_metadata().ok());
         let changed = |metadata: Metadata| OffsetDateTime::from_unix_timestamp(metadata.mtime()).ok();
-        place.ok().and_then(changed).map_or_else(json::now, json::written)
+        place.and_then(changed).map_or_else(json::now, json::written)
     }
 }
 

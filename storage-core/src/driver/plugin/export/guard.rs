@@ -65,6 +65,7 @@ impl Host {
             remedy: text(error.remedy_text()),
             cause: text(cause.as_deref()),
             number: error.errno().unwrap_or(0),
+            reserved: 0,
         };
         // SAFETY: the host gave the function and its context for this call, and what is told lives as long as the call of it.
         unsafe { fail(context, &failure) };

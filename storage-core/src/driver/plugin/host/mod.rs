@@ -1,6 +1,8 @@
 //! The host's side: a [`crate::driver::Driver`] that calls the table of a plugin, and checks whatever comes back.
 
 mod answers;
+#[cfg(test)]
+mod answers_tests;
 mod call;
 mod comparison;
 mod driver;

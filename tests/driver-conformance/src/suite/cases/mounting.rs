@@ -128,7 +128,7 @@ fn where_said(bench: &Bench) -> Checked {
     must(!store.is_mounted(&a)?, "it is mounted from the beginning")?;
     let place = store.mount(&a)?;
     let found = (store.is_mounted(&a)?, is_mount_root(&place)?, place.join("f").exists());
-    let point = store.gate().mount_point(&a.id, a.home);
+    let point = store.gate().mount_point(&a.id, a.home)?;
     let detached = store.unmount(&a, Extent::One)?;
     same("the place", &place, &point)?;
     same("mounted, a mount, and shown", found, (kernel, kernel, true))?;
