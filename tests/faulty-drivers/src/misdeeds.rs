@@ -121,7 +121,7 @@ impl Mark {
             let name = entry.file_name().to_string_lossy().into_owned();
             let process = name.strip_prefix("begun-").and_then(|rest| rest.split('-').next());
             if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
-                return Err(Error::new(Kind::Busy, "begin").at(&entry.path()).detail("somebody died here"));
+                return Err(Error::new(Kind::Busy, "begin").at(entry.path()).detail("somebody died here"));
             }
         }
         let number = NEXT.fetch_add(1, Ordering::Relaxed);

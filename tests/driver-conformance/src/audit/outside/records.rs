@@ -63,7 +63,7 @@ impl Records {
     /// A writer says that it writes, then makes the new records beside the old, and then replaces these: a look that falls
     /// between sees the record of the write change alone, and the next one the records.
     fn take(&mut self, now: Versions, time: Instant, is_held: impl Fn(&Path) -> bool, ledger: &mut Ledger) {
-        let former = self.former.replace(now.clone());
+        let former = self.former.take();
         for (file, lock) in &self.watched {
             if is_held(lock) {
                 self.announced.entry(file.clone()).and_modify(|at| *at = time);
@@ -89,6 +89,7 @@ impl Records {
                 self.announced.remove(file);
             }
         }
+        self.former = Some(now);
     }
 }
 
