@@ -35,6 +35,8 @@ pub(super) struct Hold {
     pub(super) purpose: String,
     pub(super) number: u64,
     pub(super) path: String,
+    /// Where the lock stands in the order.
+    pub(super) level: Option<usize>,
     pub(super) mode: LockMode,
     pub(super) waits: bool,
     pub(super) wanted: u64,
@@ -115,6 +117,7 @@ impl Story {
                         thread,
                         purpose,
                         number: hold,
+                        level: level(&path),
                         path,
                         mode,
                         waits,
@@ -186,7 +189,7 @@ impl Story {
 
 impl Hold {
     pub(super) fn level(&self) -> Option<usize> {
-        level(&self.path)
+        self.level
     }
 
     /// Whether it may have been held at some moment of this time, by all that is known.

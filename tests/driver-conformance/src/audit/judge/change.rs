@@ -82,14 +82,11 @@ fn tail(path: &str) -> String {
 
 /// Whether another thread may have held this lock exclusively at some moment of the change.
 fn another_may_write(story: &Story, call: &Call, change: &Change, lock: &str) -> bool {
+    let wanted = level(lock);
     story.holds.iter().any(|hold| {
         let other = (hold.process, hold.thread) != (call.process, call.thread);
-        other && hold.is_exclusive() && named(hold, lock) && hold.may_overlap(change.from, change.to)
+        other && hold.is_exclusive() && hold.level() == wanted && hold.may_overlap(change.from, change.to)
     })
-}
-
-fn named(hold: &Hold, lock: &str) -> bool {
-    Path::new(&hold.path).file_name().is_some_and(|name| name == lock)
 }
 
 fn reading(story: &Story, call: &Call, change: &Change, ledger: &mut Ledger) {
@@ -188,11 +185,9 @@ fn count_and_mount(call: &Call, ledger: &mut Ledger) {
 fn not_held(story: &Story, call: &Call, change: &Change) -> Option<&'static str> {
     ["layers.lock", MOUNTPOINTS].into_iter().find(|lock| {
         let own = |hold: &&Hold| (hold.process, hold.thread) == (call.process, call.thread);
-        let told = story
-            .holds
-            .iter()
-            .filter(own)
-            .any(|hold| hold.is_exclusive() && named(hold, lock) && hold.surely_covers(call.begun, change.to));
+        let told = story.holds.iter().filter(own).any(|hold| {
+            hold.is_exclusive() && hold.level() == level(lock) && hold.surely_covers(call.begun, change.to)
+        });
         let looks = [Some(&call.before), call.truth_after()];
         let shown = looks.into_iter().flatten().all(|truth| {
             truth.locks.iter().any(|seen| {
@@ -213,6 +208,5 @@ fn is_replaced(call: &Call, lock: &str) -> bool {
 
 /// The ids of all layers that a driver was asked about.
 fn layer_ids(story: &Story) -> BTreeSet<String> {
-    debug_assert!(level(MOUNTPOINTS).is_some());
     story.calls.iter().filter_map(|call| call.layer.clone()).collect()
 }

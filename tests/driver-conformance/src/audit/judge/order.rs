@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::Ledger;
-use crate::audit::merge::{Call, Hold, Story};
+use crate::audit::merge::{Call, Hold, Story, level};
 use crate::audit::rule::Rule;
 
 pub(super) fn judge(story: &Story, ledger: &mut Ledger) {
@@ -18,7 +18,7 @@ fn waits(story: &Story, ledger: &mut Ledger) {
     for hold in &story.holds {
         let thread = by_thread.entry((hold.process, hold.thread)).or_default();
         let held = thread.iter().filter(|earlier| is_held_at(earlier, hold.wanted));
-        let by_driver = story.calls.iter().find(|call| is_inside(call, hold));
+        let by_driver = hold.level().and_then(|_| story.calls.iter().find(|call| is_inside(call, hold)));
         let call = by_driver.map_or(hold.purpose.as_str(), |call| call.operation.as_str());
         if hold.waits && hold.level().is_some() {
             ledger.checked(&hold.purpose, Rule::R5).saw("waits");
@@ -67,10 +67,9 @@ fn writes(story: &Story, ledger: &mut Ledger) {
     for (number, write) in story.writes.iter().enumerate() {
         let Some(lock) = lock_for(&write.path) else { continue };
         let same = |hold: &&Hold| (hold.process, hold.thread) == (write.process, write.thread);
-        let hold =
-            story.holds.iter().filter(same).find(|hold| {
-                name(&hold.path) == lock && hold.is_exclusive() && hold.surely_covers(write.time, write.time)
-            });
+        let hold = story.holds.iter().filter(same).find(|hold| {
+            hold.level() == level(lock) && hold.is_exclusive() && hold.surely_covers(write.time, write.time)
+        });
         let Some(hold) = hold else {
             let what = format!("{} was written without {lock} held", name(&write.path));
             ledger.broken(&write.purpose, Rule::R4, &write.purpose, what);

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use storage_core::record::{Mounted, Truth};
 
 use super::{Facts, Ledger};
-use crate::audit::merge::{Story, level, short};
+use crate::audit::merge::{Hold, Story, level, short};
 use crate::audit::rule::Rule;
 
 /// One entry of `mountpoints.json`.
@@ -41,12 +41,9 @@ pub(super) fn judge(story: &Story, facts: &Facts, ledger: &mut Ledger) {
         }
     }
     looks.sort_by_key(|(_, time, ..)| *time);
-    let writer_between = |from: u64, to: u64| {
-        story
-            .holds
-            .iter()
-            .any(|hold| hold.is_exclusive() && hold.level() == level("mountpoints.lock") && hold.may_overlap(from, to))
-    };
+    let counts = level("mountpoints.lock");
+    let writers: Vec<&Hold> = story.holds.iter().filter(|hold| hold.is_exclusive() && hold.level() == counts).collect();
+    let writer_between = |from: u64, to: u64| writers.iter().any(|hold| hold.may_overlap(from, to));
     let mut owners: HashMap<&str, &str> = HashMap::new();
     for (call, after) in story.calls.iter().filter_map(|call| Some((call, call.truth_after()?))) {
         let new = after.mounts.iter().filter(|mount| !call.before.mounts.contains(mount));
