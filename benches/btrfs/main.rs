@@ -69,7 +69,7 @@ fn changes(disk: &Path, rounds: usize) -> [Duration; 3] {
         let mut staged = locks.shared(&mut key, |held| driver.begin(held, &plan)).expect("lock").expect("begin");
         staged.fill(&Task::new("fill")).expect("fill");
         locks.exclusive(&mut key, |held| staged.commit(held, &layer.id)).expect("lock").expect("commit");
-        fill(&driver.mount_point(&layer.id, layer.home));
+        fill(&driver.mount_point(&layer.id, layer.home).expect("a mount point"));
     };
     let (base, child) = (LayerRef::own(id("base"), []), LayerRef::own(id("child"), [id("base")]));
     let file = |root: &Path, number: usize| root.join(format!("d{:03}/f{number:06}", number % 100));

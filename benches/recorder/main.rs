@@ -173,8 +173,9 @@ impl Told {
 /// The median, and the order statistics between which that of the population lies in 95 of 100 cases.
 fn median_with_interval(values: &mut [f64]) -> (f64, f64, f64) {
     values.sort_by(f64::total_cmp);
-    let count = values.len() as f64;
-    let half = 0.98 * count.sqrt();
-    let at = |position: f64| values[(position.max(0.0) as usize).min(values.len() - 1)];
-    (at(count / 2.0 - half - 1.0), at(count / 2.0), at(count / 2.0 + half + 1.0))
+    // 0.98 times the root of their number is 1.96 standard deviations of how many lie below the median.
+    let half = (values.len() * 9604 / 10_000).isqrt() + 1;
+    let middle = values.len() / 2;
+    let last = values.len() - 1;
+    (values[middle.saturating_sub(half)], values[middle], values[(middle + half).min(last)])
 }

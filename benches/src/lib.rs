@@ -232,6 +232,23 @@ impl Bench {
         }
     }
 
+    /// A directory for a subject that needs no store.
+    pub fn directory(&self, name: &str) -> PathBuf {
+        let dir = self.place.path.join(name);
+        fs::create_dir_all(&dir).expect("make a directory");
+        dir
+    }
+
+    /// A group of measurements for a subject that needs no store.
+    pub fn group(&mut self, subject: &str) -> BenchmarkGroup<'_, WallTime> {
+        let mut group = self.criterion.benchmark_group(subject);
+        group.sample_size(50);
+        if self.quick {
+            group.warm_up_time(Duration::from_millis(20)).measurement_time(Duration::from_millis(100));
+        }
+        group
+    }
+
     /// Prints what criterion has to say at the end.
     pub fn end(self) {
         self.criterion.final_summary();

@@ -3,6 +3,7 @@
 use benches::Bench;
 
 mod apply;
+mod border;
 mod changes;
 mod create;
 mod delete;
@@ -24,6 +25,7 @@ fn main() {
         delete::bench,
         metadata::bench,
         open::bench,
+        border::bench,
     ] {
         subject(&mut bench);
     }

@@ -17,7 +17,10 @@
  *              a callback to the function that calls it; either is good until that call returns. Texts are UTF-8; paths are
  *              any bytes but zero, and those that a driver gives begin at the root. Identifiers of layers are one name of a
  *              file.
- *  Descriptors One that is handed in is borrowed for the call. One that is handed out belongs to the receiver.
+ *  Limits      A text or path has at most 1 MiB, a list that is handed in at most 1 Mi items, one piece of an archive at
+ *              most 1 GiB, the table at most 64 KiB. Sizes of structures are multiples of sizeof(size_t).
+ *  Descriptors One that is handed in is borrowed for the call. One that is handed out belongs to the receiver from then on:
+ *              also when the callback it was given to returned non-zero. None is handed out twice.
  *  Handles     lamina_view, lamina_staged, lamina_trash and lamina_comparison are the driver's; the host only holds their
  *              addresses. Each is ended exactly once, by the function that is named for it. `close` of the driver comes after
  *              the end of all its handles.
@@ -27,10 +30,12 @@
  *              threads; they never call back, except `step`.
  *  Callbacks   Are called in the thread and during the call that they were given to (`step`: in any thread, during the call).
  *              When one returns non-zero, the function stops, tidies up and returns that number; it needn't call `fail`.
+ *              One that comes from another thread is not heard, and the call counts as failed.
  *  Locks       The sections of the table say which locks of the store the caller holds. A driver takes none of them, and
  *              starts nothing that would. Where "held" is written, a call costs a few system calls: it does no work that
  *              grows with a layer, and waits for nothing.
- *  Time        A call that neither returns nor calls back for a minute is reported by name. It is not ended: nothing can.
+ *  Time        A host may report by name a call that neither returns nor calls back for a while (`lamina` does, after a
+ *              minute). It is not ended: nothing can.
  *  Unwinding   Nothing may be thrown out of a function. A C++ exception or a Rust panic that leaves one ends the process.
  *  Process     A driver doesn't change the process: no fork without exec, no chdir, umask, signal handler or environment, no
  *              namespace of a thread that it didn't start. It writes nothing to the standard streams.
@@ -72,6 +77,7 @@ extern "C" {
 #define LAMINA_E_IO 24               /* anything else that the system says */
 #define LAMINA_E_DRIVER_UNUSABLE 25  /* the driver can't work there */
 #define LAMINA_E_BUSY 28             /* a mount is in use */
+#define LAMINA_E_INVALID_MAPPINGS 37 /* an id is outside of the maps */
 #define LAMINA_E_BAD_PLUGIN 39       /* a defect of the driver itself */
 
 /* ---- what the driver can do: bits of `capabilities` ------------------------------------------------------------------- */
@@ -119,6 +125,7 @@ struct lamina_error {
     struct lamina_str remedy;     /* what the reader can do */
     struct lamina_str cause;      /* what caused it, unless errno says all */
     int32_t number;               /* errno, or 0 */
+    int32_t reserved;             /* 0 */
 };
 
 /* Comes with every call that can fail. */
@@ -221,14 +228,14 @@ struct lamina_driver_table {
     int32_t (*open)(const struct lamina_call *, const struct lamina_request *, lamina_driver **driver);
     /* Ends the driver. All its handles are ended already. */
     void (*close)(lamina_driver *);
-    /* What it can do on this kernel and filesystem. May try things out. */
+    /* What it can do on this kernel and filesystem. May try things out. Asked once. */
     int32_t (*capabilities)(lamina_driver *, const struct lamina_call *, uint64_t *capabilities);
     /* 1: a mount of a layer is one of the kernel's; 0: `mount` only names a directory. Asked once. */
     int32_t (*has_kernel_mounts)(lamina_driver *, const struct lamina_call *, int32_t *yes);
-    /* Where `mount` shows the layer: one path, also while it isn't mounted. */
+    /* Where `mount` shows the layer: one path, also while it isn't mounted. May be called with a lock. */
     int32_t (*mount_point)(lamina_driver *, const struct lamina_call *, const struct lamina_place *, lamina_each_text path,
                            void *context);
-    /* The directories of a home whose entries name layers. After a commit the host flushes them. */
+    /* The directories of a home whose entries name layers. After a commit the host flushes them. May be called with a lock. */
     int32_t (*name_directories)(lamina_driver *, const struct lamina_call *, lamina_home, lamina_each_text path, void *context);
     /* Reclaims staging and trash that processes left when they died, for so many milliseconds; nothing that is in use. Tells
      * how many places were reclaimed and how many were left. Takes time. */
@@ -238,9 +245,11 @@ struct lamina_driver_table {
 
     /* Whether the layer has a place. */
     int32_t (*exists)(lamina_driver *, const struct lamina_call *, const struct lamina_place *, int32_t *yes);
-    /* The names of all places of layers in a home, also of those that no record knows. A home that is missing has none. */
+    /* The names of all places of layers in a home, also of those that no record knows. A home that is missing has none. Names
+     * are told as they are found: here they needn't be UTF-8. */
     int32_t (*list)(lamina_driver *, const struct lamina_call *, lamina_home, lamina_each_text name, void *context);
-    /* One text that tells the layer's content from every other, across renames and crashes: "device-inode", a uuid. */
+    /* One text that tells the layer's content from every other, across renames and crashes: "device-inode", a uuid. Never
+     * empty. */
     int32_t (*identity)(lamina_driver *, const struct lamina_call *, const struct lamina_place *, lamina_each_text,
                         void *context);
     /* A read-only sight of the layer's whole tree: a directory, readable, below which nothing can be written, and a handle
@@ -259,6 +268,7 @@ struct lamina_driver_table {
 
     /* LAMINA_E_CHANGED when a layer below the view was removed or replaced since it was made. May be called with a lock. */
     int32_t (*view_check)(lamina_view *, const struct lamina_call *);
+    /* Ends the handle. */
     void (*view_close)(lamina_view *);
     /* Puts in place what the layer begins with: a copy of the parent, or nothing where layers stack. Once, before the root
      * is asked for. Takes time: calls `step`. */
@@ -309,7 +319,7 @@ struct lamina_driver_table {
     int32_t (*parents_may_come_late)(lamina_driver *, const struct lamina_call *, int32_t *yes);
     /* How whiteouts stand in own_files: 0 applied, 1 as overlayfs keeps them, 2 the same with user xattrs. Asked once. [0] */
     int32_t (*whiteouts)(lamina_driver *, const struct lamina_call *, int32_t *how);
-    /* The directory of the layer's own files on the filesystem itself: one path, or none. [none] */
+    /* The directory of the layer's own files on the filesystem itself: one path, or none. May be called with a lock. [none] */
     int32_t (*own_directory)(lamina_driver *, const struct lamina_call *, const struct lamina_place *, lamina_each_text path,
                              void *context);
     /* The directories of staging and trash in the form of the reference: `temp-dir-X` beside `lock-X`. [none] */
@@ -337,6 +347,12 @@ struct lamina_driver_table {
     /* Puts what was begun without a parent, and is filled, on `parent`. root: where the root has its owner and mode from, 0
      * the archive, 1 the parent's. [refused] */
     int32_t (*staged_settle)(lamina_staged *, const struct lamina_call *, const struct lamina_layer *parent, int32_t root);
+    /* How the whiteouts of an archive are to be applied in the root: numbers as with `whiteouts`. Asked once, after
+     * `begin`. [0] */
+    int32_t (*staged_whiteouts)(lamina_staged *, const struct lamina_call *, int32_t *how);
+    /* What becomes of an owner that the system refuses: 0 an error, 1 the file keeps the one it has. Asked once,
+     * after `begin`. [0] */
+    int32_t (*staged_refusals)(lamina_staged *, const struct lamina_call *, int32_t *what);
     /* What is needed to tell how `layer` differs from `base` (NULL: from nothing) without a lock. Ended by comparison_close. With
      * this function all those of comparisons are required. [the host compares two views] */
     int32_t (*compare)(lamina_driver *, const struct lamina_call *, const struct lamina_layer *layer,
@@ -354,11 +370,8 @@ struct lamina_driver_table {
     int32_t (*comparison_size)(lamina_comparison *, const struct lamina_call *, uint64_t *bytes);
     /* LAMINA_E_CHANGED when a layer of either tree was removed or replaced meanwhile. May be called with a lock. */
     int32_t (*comparison_check)(lamina_comparison *, const struct lamina_call *);
+    /* Ends the handle. */
     void (*comparison_close)(lamina_comparison *);
-    /* How the whiteouts of an archive are to be applied in the root: numbers as with `whiteouts`. Asked once. [0] */
-    int32_t (*staged_whiteouts)(lamina_staged *, const struct lamina_call *, int32_t *how);
-    /* What becomes of an owner that the system refuses: 0 an error, 1 the file keeps the one it has. Asked once. [0] */
-    int32_t (*staged_refusals)(lamina_staged *, const struct lamina_call *, int32_t *what);
 
     /* -- layers held exclusively --------------------------------------------------------------------------------------- */
 

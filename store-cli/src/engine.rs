@@ -10,6 +10,7 @@ use storage_core::driver::{Capability, Registry, Roots};
 use storage_core::idmap::auto::Limits;
 use storage_core::lockfile::{LockWait, Wait};
 use storage_core::store::{AutoIds, StoreOptions, VolatileMounts};
+use storage_core::sys::rights;
 use storage_core::{Error, Result, archive};
 use storage_driver_btrfs as _;
 use storage_driver_overlay as _;
@@ -68,9 +69,8 @@ fn with_plugins(globals: &Globals, mut failed: impl FnMut(&mut Registry, Error) 
 /// The loader of plugins, with the directories that the environment, the configuration and this program name. For a plugin
 /// alone, whatever its name: `engine::plugins(globals).load(file)`.
 pub(crate) fn plugins(globals: &Globals) -> Plugins {
-    let process = rustix::process::getuid() == rustix::process::geteuid();
     // Who runs a program with the rights of somebody else doesn't choose what is loaded into it.
-    let named = std::env::var_os(PATH_VARIABLE).filter(|_| process).unwrap_or_default();
+    let named = std::env::var_os(PATH_VARIABLE).filter(|_| !rights::are_lent()).unwrap_or_default();
     Plugins::new()
         .in_directories(variable_directories(&named))
         .in_directories(globals.configuration.plugin_directories.iter().cloned())
@@ -80,8 +80,9 @@ pub(crate) fn plugins(globals: &Globals) -> Plugins {
 
 fn tell_of_silence(silence: &Silence) {
     let Silence { driver, operation, silent, file } = silence;
+    let which = if driver.is_empty() { String::new() } else { format!(" of the driver {driver}") };
     complain(format_args!(
-        "the plugin of the driver {driver} ({}) has not come back from {operation} for {} s",
+        "the plugin{which} ({}) has not come back from {operation} for {} s",
         file.display(),
         silent.as_secs()
     ));

@@ -185,17 +185,17 @@ impl Driver for Overlay {
         }
     }
 
-    fn mount_point(&self, id: &LayerId, home: driver::Home) -> PathBuf {
-        self.merged(id, home)
+    fn mount_point(&self, id: &LayerId, home: driver::Home) -> Result<PathBuf> {
+        Ok(self.merged(id, home))
     }
 
-    fn name_directories(&self, home: driver::Home) -> Vec<PathBuf> {
+    fn name_directories(&self, home: driver::Home) -> Result<Vec<PathBuf>> {
         let home = self.homes.writable(home);
-        home.map_or_else(|_| Vec::new(), |home| vec![home.root().to_path_buf(), home.links()])
+        Ok(home.map_or_else(|_| Vec::new(), |home| vec![home.root().to_path_buf(), home.links()]))
     }
 
     fn is_mounted(&self, _held: &Shared<'_>, id: &LayerId, home: driver::Home) -> Result<bool> {
-        is_mount_root(&self.merged(id, home))
+        Self::is_attached(&self.merged(id, home))
     }
 
     fn examine(&self, _held: &Shared<'_>, layer: &LayerRef) -> Result<Vec<Flaw>> {
@@ -218,12 +218,12 @@ impl Driver for Overlay {
         Whiteouts::Overlay { user_xattr: self.way.user_xattr }
     }
 
-    fn own_directory(&self, id: &LayerId, home: driver::Home) -> Option<PathBuf> {
-        self.homes.of(home).ok().map(|home| home.diff(id))
+    fn own_directory(&self, id: &LayerId, home: driver::Home) -> Result<Option<PathBuf>> {
+        Ok(self.homes.of(home).ok().map(|home| home.diff(id)))
     }
 
-    fn staging_homes(&self) -> Vec<PathBuf> {
-        self.homes.writable_ones().map(|home| home.tempdirs().root().to_path_buf()).collect()
+    fn staging_homes(&self) -> Result<Vec<PathBuf>> {
+        Ok(self.homes.writable_ones().map(|home| home.tempdirs().root().to_path_buf()).collect())
     }
 
     fn begin(&self, _held: &Shared<'_>, plan: &Plan) -> Result<Box<dyn Staged>> {

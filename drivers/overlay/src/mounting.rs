@@ -44,6 +44,16 @@ impl Overlay {
         }
     }
 
+    /// Whether a layer is mounted there. Fails with [`Kind::Busy`] when it is something else that is: whoever was shown that
+    /// would take it for the layer.
+    pub(crate) fn is_attached(merged: &Path) -> Result<bool> {
+        let mounted = is_mount_root(merged)?;
+        if mounted {
+            check_kind(merged, "look for mount")?;
+        }
+        Ok(mounted)
+    }
+
     /// Attaches the layer at its mount point.
     pub(crate) fn attach(&self, layer: &LayerRef, options: &MountOptions) -> Result<PathBuf> {
         let merged = self.merged(&layer.id, layer.home);
@@ -184,7 +194,7 @@ impl Overlay {
                 if !is_mount_root(&merged)? {
                     break;
                 }
-                check_kind(&merged)?;
+                check_kind(&merged, "unmount layer")?;
                 umount2(&merged, MntFlags::UMOUNT_NOFOLLOW).os("umount2", &merged)?;
             }
             return Ok(Detached::default());
@@ -202,18 +212,19 @@ impl Overlay {
 }
 
 /// Fails with [`Kind::Busy`] when what is mounted at `merged` is nothing that a driver like this one mounts.
-fn check_kind(merged: &Path) -> Result<()> {
+fn check_kind(merged: &Path, operation: &'static str) -> Result<()> {
     let kind = filesystem_type(merged)?;
     if kind != FilesystemType::OVERLAY && kind != FilesystemType::FUSE {
-        return Err(Error::new(Kind::Busy, "unmount layer")
+        return Err(Error::new(Kind::Busy, operation)
             .at(merged)
-            .detail(format!("what is mounted there is no overlay but {}", kind.name())));
+            .detail(format!("what is mounted there is no overlay but {}", kind.name()))
+            .remedy("unmount it by hand"));
     }
     Ok(())
 }
 
 fn detach_one(merged: &Path) -> Result<OwnedFd> {
-    check_kind(merged)?;
+    check_kind(merged, "unmount layer")?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mount = rustix::fs::open(merged, flags, Mode::empty()).os("open(O_PATH)", merged)?;
     umount2(merged, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW).os("umount2(detach)", merged)?;

@@ -120,24 +120,24 @@ impl Driver for Vfs {
         Ok(None)
     }
 
-    fn mount_point(&self, id: &LayerId, home: driver::Home) -> PathBuf {
-        self.homes.of(home).unwrap_or(self.homes.own()).layer(id)
+    fn mount_point(&self, id: &LayerId, home: driver::Home) -> Result<PathBuf> {
+        Ok(self.homes.of(home).unwrap_or(self.homes.own()).layer(id))
     }
 
-    fn name_directories(&self, home: driver::Home) -> Vec<PathBuf> {
-        self.homes.writable(home).map_or_else(|_| Vec::new(), |home| vec![home.layers()])
+    fn name_directories(&self, home: driver::Home) -> Result<Vec<PathBuf>> {
+        Ok(self.homes.writable(home).map_or_else(|_| Vec::new(), |home| vec![home.layers()]))
     }
 
     fn is_mounted(&self, _held: &Shared<'_>, _id: &LayerId, _home: driver::Home) -> Result<bool> {
         Ok(false)
     }
 
-    fn own_directory(&self, id: &LayerId, home: driver::Home) -> Option<PathBuf> {
-        self.homes.of(home).ok().map(|home| home.layer(id))
+    fn own_directory(&self, id: &LayerId, home: driver::Home) -> Result<Option<PathBuf>> {
+        Ok(self.homes.of(home).ok().map(|home| home.layer(id)))
     }
 
-    fn staging_homes(&self) -> Vec<PathBuf> {
-        self.homes.writable_ones().map(|home| home.tempdirs().root().to_path_buf()).collect()
+    fn staging_homes(&self) -> Result<Vec<PathBuf>> {
+        Ok(self.homes.writable_ones().map(|home| home.tempdirs().root().to_path_buf()).collect())
     }
 
     fn begin(&self, _held: &Shared<'_>, plan: &Plan) -> Result<Box<dyn Staged>> {

@@ -10,7 +10,7 @@ use storage_core::driver::{
 };
 use storage_core::error::{Error, Kind, OsContext, Result};
 use storage_core::ids::LayerId;
-use storage_core::mount::{Features, is_mount_root};
+use storage_core::mount::Features;
 use storage_core::task::Task;
 
 use crate::command::Installed;
@@ -160,17 +160,17 @@ impl Driver for Zfs {
         Ok(None)
     }
 
-    fn mount_point(&self, id: &LayerId, _home: driver::Home) -> PathBuf {
-        self.home.mount_point(id)
+    fn mount_point(&self, id: &LayerId, _home: driver::Home) -> Result<PathBuf> {
+        Ok(self.home.mount_point(id))
     }
 
     /// The names of datasets are on disk when the command that gave them ends.
-    fn name_directories(&self, _home: driver::Home) -> Vec<PathBuf> {
-        Vec::new()
+    fn name_directories(&self, _home: driver::Home) -> Result<Vec<PathBuf>> {
+        Ok(Vec::new())
     }
 
     fn is_mounted(&self, _held: &Shared<'_>, id: &LayerId, home: driver::Home) -> Result<bool> {
-        is_mount_root(&self.home(home)?.mount_point(id))
+        mounting::is_attached(&self.home(home)?.mount_point(id))
     }
 
     fn begin(&self, _held: &Shared<'_>, plan: &Plan) -> Result<Box<dyn Staged>> {

@@ -8,6 +8,7 @@ use std::fs::DirBuilder;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use rustix::fs::{Mode, OFlags};
@@ -24,6 +25,8 @@ use crate::options::mount_flags;
 
 /// How many stacked mounts are taken away at most: more are somebody's loop.
 const MOST_MOUNTS: usize = 1000;
+/// How long the end of somebody's last mount of a dataset is waited for.
+const MOST_WAIT: Duration = Duration::from_secs(10);
 const MOUNT: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// A mount that no path names, whose root is given as a readable directory.
@@ -31,7 +34,7 @@ pub(crate) fn detached(dataset: &str, flags: &MountFlags, features: Features) ->
     let read = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let reopen = |root: OwnedFd| rustix::fs::openat(root, ".", read, Mode::empty()).os("openat(.)", dataset);
     if features.detached() {
-        return reopen(without_path(dataset, flags)?);
+        return reopen(patiently(|| without_path(dataset, flags))?);
     }
     // Nothing here needs what it hides in the thread's own namespace.
     let place = Path::new("/proc");
@@ -46,9 +49,25 @@ pub(crate) fn attach(dataset: &str, target: &Path, flags: &MountFlags, features:
     if !features.detached() {
         return classic(dataset, target, flags);
     }
-    let mount = without_path(dataset, flags)?;
+    let mount = patiently(|| without_path(dataset, flags))?;
     let empty = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     rustix::mount::move_mount(mount, "", rustix::fs::CWD, target, empty).os("move_mount", target)
+}
+
+/// Mounts again while that says busy. The kernel owns a dataset until what its last mount left is written, when that mount
+/// is no longer to be seen: a diff or an unmount that ends at this moment, in whatever process, is in nobody's way.
+fn patiently<R>(mount: impl Fn() -> Result<R>) -> Result<R> {
+    let deadline = Instant::now() + MOST_WAIT;
+    let mut pause = Duration::from_millis(1);
+    loop {
+        match mount() {
+            Err(error) if error.kind() == Kind::Busy && Instant::now() < deadline => {
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(Duration::from_millis(50));
+            }
+            done => return done,
+        }
+    }
 }
 
 fn without_path(dataset: &str, flags: &MountFlags) -> Result<OwnedFd> {
@@ -74,7 +93,9 @@ fn classic(dataset: &str, target: &Path, flags: &MountFlags) -> Result<()> {
     let read_only = flags.flags.contains(MsFlags::MS_RDONLY);
     let first = flags.flags - MsFlags::MS_RDONLY;
     let data = flags.data_string();
-    mount(Some(OsStr::new(dataset)), target, Some("zfs"), first, Some(data.as_str())).os("mount(zfs)", dataset)?;
+    patiently(|| {
+        mount(Some(OsStr::new(dataset)), target, Some("zfs"), first, Some(data.as_str())).os("mount(zfs)", dataset)
+    })?;
     if !read_only {
         return Ok(());
     }
@@ -104,10 +125,15 @@ impl Zfs {
         if options.read_only {
             flags.flags |= MsFlags::MS_RDONLY;
         }
-        heal(home, &layer.id)?;
         let dataset = home.datasets.path(layer.id.as_str())?;
         DirBuilder::new().recursive(true).mode(0o755).create(&target).os("mkdir", &target)?;
-        attach(&dataset, &target, &flags, self.features).inspect_err(|_| {
+        let attach = || attach(&dataset, &target, &flags, self.features);
+        // No process is started, under the lock, for a layer that is in order.
+        let attached = match attach() {
+            Err(error) if error.kind() == Kind::NotFound => heal(home, &layer.id).and_then(|()| attach()),
+            attached => attached,
+        };
+        attached.inspect_err(|_| {
             let _ = std::fs::remove_dir(&target);
         })?;
         Ok(target)
@@ -120,8 +146,15 @@ pub(crate) fn detach(home: &Home, id: &LayerId, extent: Extent) -> Result<Detach
     let target = home.mount_point(id);
     let most = if extent == Extent::One { 1 } else { MOST_MOUNTS };
     let mut mounts = Vec::new();
-    while mounts.len() < most && is_mount_root(&target)? {
-        mounts.push(detach_one(&target)?);
+    for _ in 0..most {
+        if !is_mount_root(&target)? {
+            break;
+        }
+        check_kind(&target, "unmount layer")?;
+        match extent {
+            Extent::Unused => umount2(&target, MntFlags::UMOUNT_NOFOLLOW).os("umount2", &target)?,
+            Extent::One | Extent::All => mounts.push(detach_one(&target)?),
+        }
     }
     if !is_mount_root(&target)? {
         // It is made for each mount, as the reference makes it.
@@ -130,13 +163,28 @@ pub(crate) fn detach(home: &Home, id: &LayerId, extent: Extent) -> Result<Detach
     Ok(Detached::new(mounts))
 }
 
-fn detach_one(target: &Path) -> Result<OwnedFd> {
+/// Whether a layer is mounted there. Fails with [`Kind::Busy`] when it is something else that is.
+pub(crate) fn is_attached(target: &Path) -> Result<bool> {
+    let mounted = is_mount_root(target)?;
+    if mounted {
+        check_kind(target, "look for mount")?;
+    }
+    Ok(mounted)
+}
+
+/// Fails with [`Kind::Busy`] when what is mounted at `target` is nothing that a driver like this one mounts.
+fn check_kind(target: &Path, operation: &'static str) -> Result<()> {
     let kind = filesystem_type(target)?;
     if kind.name() != "zfs" {
-        return Err(Error::new(Kind::Busy, "unmount layer")
+        return Err(Error::new(Kind::Busy, operation)
             .at(target)
-            .detail(format!("what is mounted there is no zfs but {}", kind.name())));
+            .detail(format!("what is mounted there is no zfs but {}", kind.name()))
+            .remedy("unmount it by hand"));
     }
+    Ok(())
+}
+
+fn detach_one(target: &Path) -> Result<OwnedFd> {
     let mount = rustix::fs::open(target, MOUNT, Mode::empty()).os("open(O_PATH)", target)?;
     umount2(target, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW).os("umount2(detach)", target)?;
     Ok(mount)

@@ -68,15 +68,33 @@ fn check_dataset(name: &str) -> Result<&str> {
         .remedy("give the name of a filesystem, as `zfs list` shows it"))
 }
 
-/// Tells mount options apart. What the driver sets itself is refused.
+/// What a mount of zfs can be told beside what every mount can. The kernel's zfs passes over all else without a word.
+const KNOWN: &[&str] = &[
+    "xattr",
+    "noxattr",
+    "saxattr",
+    "dirxattr",
+    "nbmand",
+    "nonbmand",
+    "devices",
+    "nodevices",
+    "setuid",
+    "fscontext",
+    "defcontext",
+    "rootcontext",
+];
+
+/// Tells mount options apart. What the driver sets itself is refused, and what zfs doesn't know.
 pub(crate) fn check_mount_options<'a>(options: impl IntoIterator<Item = &'a str>) -> Result<MountFlags> {
     let parsed = MountFlags::parse(options);
-    match ["source", "context", "mntpoint", "zfsutil"].iter().find(|key| parsed.value(key).is_some()) {
-        None => Ok(parsed),
-        Some(key) => Err(Error::new(Kind::Usage, "read mount options")
-            .detail(format!("{key} is the driver's to choose"))
-            .remedy("leave it out")),
-    }
+    let wrong = match parsed.data.iter().find(|(key, _)| !KNOWN.contains(&key.as_str())) {
+        None => return Ok(parsed),
+        Some((key, _)) if ["source", "context", "mntpoint", "zfsutil"].contains(&key.as_str()) => {
+            format!("{key} is the driver's to choose")
+        }
+        Some((key, _)) => format!("zfs knows no mount option {key}"),
+    };
+    Err(Error::new(Kind::Usage, "read mount options").detail(wrong).remedy("leave it out"))
 }
 
 /// What a mount is told: its own options, else the configured ones. `ro` never reaches the filesystem, since a dataset has
@@ -139,7 +157,10 @@ mod tests {
         {
             assert_eq!(parse(key, value).err(), Some(Kind::Usage), "{key}={value}");
         }
-        assert_eq!(parse("mountopt", "nodev,source=p/x").err(), Some(Kind::Usage));
+        for wrong in ["nodev,source=p/x", "nodev,nothing-known", "zfsutil", "userxattr=1"] {
+            assert_eq!(parse("mountopt", wrong).err(), Some(Kind::Usage), "{wrong}");
+        }
+        assert_eq!(parse("mountopt", "nodev,noatime,saxattr").expect("mountopt").mountopt, "nodev,noatime,saxattr");
     }
 
     #[test]

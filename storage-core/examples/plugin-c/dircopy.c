@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/fs.h>
 #include <linux/mount.h>
 #include <signal.h>
 #include <spawn.h>
@@ -23,9 +24,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -35,8 +38,11 @@
 
 typedef const struct lamina_call *call_t;
 struct lamina_driver { char home[PATH_MAX]; };
+/* How ids change on the way from the maps of a parent to those of its child. */
+struct map { struct lamina_range *ranges; size_t count; };
+struct shift { struct map from_uids, from_gids, to_uids, to_gids; ino_t *seen; size_t seen_count; };
 /* A private place: the directory, its descriptor with the lock, and what the layer in it started from (-1: nothing). */
-struct lamina_staged { char home[PATH_MAX]; char place[PATH_MAX]; int lock; int origin; char origin_path[PATH_MAX]; bool kept; };
+struct lamina_staged { struct shift shift; bool shifts; char home[PATH_MAX]; char place[PATH_MAX]; int lock; int origin; char origin_path[PATH_MAX]; bool kept; };
 struct lamina_trash { char place[PATH_MAX]; int lock; };
 /* The layer's directory with a shared lock, and the mount that the descriptor of the root lives in. */
 struct lamina_view { int dir; int tree; char path[PATH_MAX]; };
@@ -71,7 +77,7 @@ static int32_t path_of(call_t call, char *to, const char *home, const char *midd
 static int32_t layer_path(call_t call, char *to, const char *home, struct lamina_place place)
 {
     if (place.home != LAMINA_OWN)
-        return fail(call, LAMINA_E_READ_ONLY_STORE, "find home", home, "dircopy has one home", 0);
+        return fail(call, LAMINA_E_NOT_SUPPORTED, "find home", home, "dircopy has one home", 0);
     return path_of(call, to, home, "layers/", place.id);
 }
 
@@ -91,9 +97,31 @@ static int32_t still_there(call_t call, int fd, const char *path)
 
 /* ---- trees ----------------------------------------------------------------------------------------------------------- */
 
+/* A file marked immutable or append-only goes like any other. */
+static void unmark(int fd)
+{
+    int flags;
+    if (fd >= 0 && !ioctl(fd, FS_IOC_GETFLAGS, &flags) && flags & (FS_IMMUTABLE_FL | FS_APPEND_FL)) {
+        flags &= ~(FS_IMMUTABLE_FL | FS_APPEND_FL);
+        ioctl(fd, FS_IOC_SETFLAGS, &flags);
+    }
+}
+
+static int unlink_marked(int at, const char *name)
+{
+    struct stat found;
+    if (errno != EPERM || fstatat(at, name, &found, AT_SYMLINK_NOFOLLOW) || !S_ISREG(found.st_mode))
+        return -1;
+    int fd = openat(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    unmark(fd);
+    if (fd >= 0)
+        close(fd);
+    return unlinkat(at, name, 0);
+}
+
 static int remove_tree(int at, const char *name, call_t call)
 {
-    if (!unlinkat(at, name, 0) || errno == ENOENT)
+    if (!unlinkat(at, name, 0) || errno == ENOENT || !unlink_marked(at, name))
         return 0;
     int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -103,6 +131,7 @@ static int remove_tree(int at, const char *name, call_t call)
         return errno == ENOENT ? 0 : -1;
     }
     int result = 0;
+    unmark(fd);
     for (struct dirent *entry; !result && (errno = 0, entry = readdir(dir));) {
         if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
             continue;
@@ -134,7 +163,8 @@ static int32_t copy_tree(call_t call, int from, const char *to)
     if (errno)
         return failed(call, "start cp", to);
     int status;
-    while (waitpid(child, &status, WNOHANG) == 0) {
+    pid_t ended;
+    while ((ended = waitpid(child, &status, WNOHANG)) == 0) {
         int32_t stop = call->step(call->context, 0, 0);
         if (stop) {
             kill(child, SIGKILL);
@@ -143,9 +173,72 @@ static int32_t copy_tree(call_t call, int from, const char *to)
         }
         nanosleep(&(struct timespec){ .tv_nsec = 2000000 }, NULL);
     }
+    if (ended != child) /* somebody else in the process waited for it, and knows how it ended */
+        return failed(call, "wait for cp", to);
     if (!WIFEXITED(status) || WEXITSTATUS(status))
         return fail(call, LAMINA_E_IO, "copy layer", to, "cp failed; is there space?", 0);
     return 0;
+}
+
+static int64_t to_container(struct map map, uint64_t id)
+{
+    for (size_t i = 0; i < map.count; i++)
+        if (id - map.ranges[i].host_id < map.ranges[i].size)
+            return (int64_t)(map.ranges[i].container_id + id - map.ranges[i].host_id);
+    return map.count ? -1 : (int64_t)id;
+}
+
+static int64_t to_host(struct map map, int64_t id)
+{
+    for (size_t i = 0; i < map.count && id >= 0; i++)
+        if ((uint64_t)id - map.ranges[i].container_id < map.ranges[i].size)
+            return (int64_t)(map.ranges[i].host_id + (uint64_t)id - map.ranges[i].container_id);
+    return map.count ? -1 : id;
+}
+
+/* Gives `name`, and what is below it, the owners of the new maps. An inode with several names is changed once. */
+static int32_t change_owners(call_t call, struct shift *shift, int at, const char *name, const char *path)
+{
+    struct stat found;
+    char link[PATH_MAX], capability[64];
+    if (fstatat(at, name, &found, AT_SYMLINK_NOFOLLOW))
+        return failed(call, "lstat", path);
+    bool is_dir = S_ISDIR(found.st_mode), seen = false;
+    for (size_t i = 0; i < shift->seen_count && !is_dir && found.st_nlink > 1; i++)
+        seen |= shift->seen[i] == found.st_ino;
+    if (seen)
+        return 0;
+    if (!is_dir && found.st_nlink > 1) {
+        ino_t *more = realloc(shift->seen, (shift->seen_count + 1) * sizeof *more);
+        if (!more)
+            return fail(call, LAMINA_E_IO, "chown tree", path, "no memory", ENOMEM);
+        shift->seen = more;
+        shift->seen[shift->seen_count++] = found.st_ino;
+    }
+    int64_t uid = to_host(shift->to_uids, to_container(shift->from_uids, found.st_uid));
+    int64_t gid = to_host(shift->to_gids, to_container(shift->from_gids, found.st_gid));
+    if (uid < 0 || gid < 0)
+        return fail(call, LAMINA_E_INVALID_MAPPINGS, "chown tree", path, "an owner is outside of the maps", 0);
+    if (snprintf(link, sizeof link, "/proc/self/fd/%d/%s", at, name) >= PATH_MAX)
+        return fail(call, LAMINA_E_IO, "chown tree", path, "", ENAMETOOLONG);
+    /* A change of owner takes these away. */
+    ssize_t length = S_ISREG(found.st_mode) ? lgetxattr(link, "security.capability", capability, sizeof capability) : -1;
+    if (fchownat(at, name, (uid_t)uid, (gid_t)gid, AT_SYMLINK_NOFOLLOW)
+        || (!S_ISLNK(found.st_mode) && fchmodat(at, name, found.st_mode & 07777, 0))
+        || (length > 0 && lsetxattr(link, "security.capability", capability, (size_t)length, 0)))
+        return failed(call, "chown", path);
+    int32_t code = call->step(call->context, 0, 1);
+    if (code || !is_dir)
+        return code;
+    int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (!dir)
+        return failed(call, "open(directory)", path);
+    for (struct dirent *entry; !code && (entry = readdir(dir));)
+        if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
+            code = change_owners(call, shift, dirfd(dir), entry->d_name, path);
+    closedir(dir);
+    return code;
 }
 
 /* A new private place, locked. A sweeper may take it between the two, so look again. */
@@ -157,12 +250,19 @@ static int32_t make_place(call_t call, const char *home, char *place, int *lock)
             return code;
         if (!mkdtemp(place))
             return failed(call, "mkdtemp", place);
-        *lock = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         struct stat held, found;
-        if (*lock >= 0 && !flock(*lock, LOCK_EX | LOCK_NB) && !fstat(*lock, &held) && !lstat(place, &found) && same(held, found))
+        *lock = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        bool works = *lock >= 0 && !flock(*lock, LOCK_EX | LOCK_NB) && !fstat(*lock, &held) && !lstat(place, &found);
+        if (works && same(held, found))
             return 0;
+        int number = errno;
         if (*lock >= 0)
             close(*lock);
+        if (works || number == ENOENT || number == EWOULDBLOCK)
+            continue;
+        rmdir(place);
+        errno = number;
+        return failed(call, "lock staging", place);
     }
 }
 
@@ -185,8 +285,6 @@ static int32_t reclaim(call_t call, const char *place, int lock)
 
 static const char *unusable(const struct lamina_request *request)
 {
-    if (request->option_count)
-        return "it knows no options";
     if (request->image_home.length || request->additional_count)
         return "it works in one home only, without image stores";
     if (request->home.length > PATH_MAX / 2)
@@ -199,6 +297,11 @@ static int32_t survey(call_t call, const struct lamina_request *request, int32_t
 {
     (void)call;
     const char *why = unusable(request);
+    char key[64] = "";
+    if (request->option_count) {
+        snprintf(key, sizeof key, "unknown option %.*s", (int)request->options->key.length, request->options->key.data);
+        why = key;
+    }
     *usable = !why;
     *capabilities = LAMINA_CAN_D_TYPE | LAMINA_CAN_DETACHED_VIEWS;
     return reason(context, STR(why ? why : "an example that copies directories works everywhere"));
@@ -208,6 +311,11 @@ static int32_t driver_open(call_t call, const struct lamina_request *request, la
 {
     static const char *const parts[] = { "", "layers", "staging" };
     const char *why = unusable(request);
+    if (request->option_count) {
+        char key[64];
+        snprintf(key, sizeof key, "unknown option %.*s", (int)request->options->key.length, request->options->key.data);
+        return fail(call, LAMINA_E_USAGE, "read storage option", "", key, 0);
+    }
     lamina_driver *made = why ? NULL : calloc(1, sizeof *made);
     if (!made)
         return fail(call, LAMINA_E_DRIVER_UNUSABLE, "open dircopy", "", why ? why : "no memory", 0);
@@ -334,7 +442,9 @@ static int32_t list_one(void *context, const char *name)
 static int32_t list(lamina_driver *driver, call_t call, lamina_home home, lamina_each_text each, void *context)
 {
     struct listing listing = { each, context };
-    return home == LAMINA_OWN ? each_name(driver, call, "layers", list_one, &listing) : 0;
+    if (home != LAMINA_OWN)
+        return fail(call, LAMINA_E_NOT_SUPPORTED, "find home", driver->home, "dircopy has one home", 0);
+    return each_name(driver, call, "layers", list_one, &listing);
 }
 
 /* The inode and when it was made: a number that is used again gets another time. */
@@ -396,8 +506,20 @@ static int32_t view(lamina_driver *driver, call_t call, const struct lamina_laye
 
 static int32_t is_untouched(lamina_driver *driver, call_t call, const struct lamina_layer *layer, int32_t *yes)
 {
-    (void)driver, (void)call, (void)layer;
-    *yes = 0; /* a copy doesn't know what of it is its own */
+    /* A copy doesn't know what of it is its own, so only an empty base layer surely has nothing. */
+    char path[PATH_MAX];
+    int32_t code = layer_path(call, path, driver->home, layer->place);
+    DIR *dir = code || layer->ancestor_count ? NULL : opendir(path);
+    *yes = 0;
+    if (code || layer->ancestor_count)
+        return code;
+    if (!dir)
+        return failed(call, "read directory", path);
+    int entries = 0;
+    while (entries < 3 && readdir(dir))
+        entries++;
+    *yes = entries == 2; /* itself and its parent */
+    closedir(dir);
     return 0;
 }
 
@@ -411,6 +533,8 @@ static int32_t is_mounted(lamina_driver *driver, call_t call, const struct lamin
 
 static void discard(lamina_staged *staged)
 {
+    free(staged->shift.from_uids.ranges), free(staged->shift.from_gids.ranges);
+    free(staged->shift.to_uids.ranges), free(staged->shift.to_gids.ranges), free(staged->shift.seen);
     if (staged->origin >= 0)
         close(staged->origin);
     if (staged->lock >= 0) {
@@ -424,6 +548,17 @@ static void discard(lamina_staged *staged)
 static bool same_ranges(const struct lamina_range *a, size_t count_a, const struct lamina_range *b, size_t count_b)
 {
     return count_a == count_b && (count_a == 0 || !memcmp(a, b, count_a * sizeof *a));
+}
+
+/* A copy that lives as long as the handle. */
+static struct map kept(const struct lamina_range *ranges, size_t count)
+{
+    struct map map = { count ? calloc(count, sizeof *ranges) : NULL, count };
+    if (map.ranges)
+        memcpy(map.ranges, ranges, count * sizeof *ranges);
+    else
+        map.count = 0;
+    return map;
 }
 
 static uint32_t root_of(const struct lamina_range *ranges, size_t count)
@@ -441,14 +576,22 @@ static int32_t begin(lamina_driver *driver, call_t call, const struct lamina_pla
         return fail(call, LAMINA_E_NOT_SUPPORTED, "create layer", "", "--storage-opt is not supported for dircopy", 0);
     if (plan->home != LAMINA_OWN)
         return fail(call, LAMINA_E_READ_ONLY_STORE, "create layer", "", "dircopy has one home", 0);
-    if (plan->parent && !(same_ranges(plan->maps.uids, plan->maps.uid_count, plan->parent_maps.uids, plan->parent_maps.uid_count)
-                          && same_ranges(plan->maps.gids, plan->maps.gid_count, plan->parent_maps.gids, plan->parent_maps.gid_count)))
-        return fail(call, LAMINA_E_NOT_SUPPORTED, "create layer", "", "dircopy can't change the owners of a parent's files", 0);
     lamina_staged *made = calloc(1, sizeof *made);
     if (!made)
         return fail(call, LAMINA_E_IO, "create layer", "", "no memory", ENOMEM);
     made->lock = made->origin = -1;
     strcpy(made->home, driver->home);
+    made->shifts = plan->parent && !(same_ranges(plan->maps.uids, plan->maps.uid_count, plan->parent_maps.uids, plan->parent_maps.uid_count)
+                                     && same_ranges(plan->maps.gids, plan->maps.gid_count, plan->parent_maps.gids, plan->parent_maps.gid_count));
+    made->shift.from_uids = kept(plan->parent_maps.uids, plan->parent_maps.uid_count);
+    made->shift.from_gids = kept(plan->parent_maps.gids, plan->parent_maps.gid_count);
+    made->shift.to_uids = kept(plan->maps.uids, plan->maps.uid_count);
+    made->shift.to_gids = kept(plan->maps.gids, plan->maps.gid_count);
+    if (made->shift.to_uids.count != plan->maps.uid_count || made->shift.to_gids.count != plan->maps.gid_count
+        || made->shift.from_uids.count != plan->parent_maps.uid_count || made->shift.from_gids.count != plan->parent_maps.gid_count) {
+        discard(made);
+        return fail(call, LAMINA_E_IO, "create layer", "", "no memory", ENOMEM);
+    }
     int32_t code = from ? layer_path(call, made->origin_path, driver->home, from->place) : 0;
     if (!code && from && (made->origin = open(made->origin_path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
         code = failed(call, "open(directory)", made->origin_path);
@@ -469,7 +612,9 @@ static int32_t fill(lamina_staged *staged, call_t call)
 {
     char tree[PATH_MAX];
     int32_t code = path_of(call, tree, staged->place, "tree/", STR(""));
-    return code || staged->origin < 0 ? code : copy_tree(call, staged->origin, tree);
+    if (!code && staged->origin >= 0)
+        code = copy_tree(call, staged->origin, tree);
+    return code || !staged->shifts ? code : change_owners(call, &staged->shift, staged->lock, "tree", staged->place);
 }
 
 static int32_t staged_root(lamina_staged *staged, call_t call, int32_t *root)
@@ -561,8 +706,16 @@ static void trash_leave(lamina_trash *trash)
 static int32_t mount_layer(lamina_driver *driver, call_t call, const struct lamina_layer *layer,
                            const struct lamina_mount_options *options, lamina_each_text each, void *context)
 {
+    static const char *const any[] = { "ro", "rw", "nodev", "dev", "nosuid", "suid", "noexec", "exec", "noatime", "atime",
+                                       "nodiratime", "diratime", "relatime", "norelatime", "strictatime", "defaults" };
     int32_t there = 0;
-    if (options->option_count || options->user_namespace.descriptor >= 0)
+    bool known = true;
+    for (size_t i = 0; i < options->option_count && known; i++) {
+        known = false; /* options of any mount are tolerated */
+        for (size_t j = 0; j < sizeof any / sizeof *any; j++)
+            known |= strlen(any[j]) == options->options[i].length && !memcmp(any[j], options->options[i].data, options->options[i].length);
+    }
+    if (!known || options->user_namespace.descriptor >= 0)
         return fail(call, LAMINA_E_NOT_SUPPORTED, "mount layer", "", "a directory that is shown as it is has no options", 0);
     int32_t code = exists(driver, call, &layer->place, &there);
     if (code || there)

@@ -8,6 +8,7 @@
 use super::plugin::Refused;
 use super::{Capabilities, Driver, Request, Roots};
 use crate::error::{Error, Kind, Result};
+use crate::fs::FileId;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
@@ -110,6 +111,12 @@ impl Registry {
         }
     }
 
+    /// Whether one of the drivers was loaded from the file at `path`, by whatever name.
+    pub(super) fn has_file(&self, path: &Path) -> bool {
+        let same = |file: &Path| same_file(file, path);
+        self.drivers.values().any(|driver| matches!(driver.origin, Origin::Loaded(file) if same(file)))
+    }
+
     /// Notes a plugin that was not taken.
     pub fn refuse(&mut self, refused: Refused) {
         self.refused.push(refused);
@@ -129,7 +136,7 @@ impl Registry {
     pub fn get(&self, name: &str) -> Result<Descriptor> {
         let name = if name == "overlay2" { "overlay" } else { name };
         self.drivers.get(name).copied().ok_or_else(|| {
-            let refused: String = self.refused.iter().map(|each| format!("; refused: {}", each.reason)).collect();
+            let refused: String = self.refused.iter().flat_map(|each| ["; refused: ", &each.reason]).collect();
             Error::new(Kind::DriverUnknown, "find driver")
                 .detail(format!("no driver is called {name:?}{refused}"))
                 .remedy(format!("choose one of {}", self.names().join(", ")))
@@ -205,9 +212,11 @@ impl Registry {
                 [one] => (Some(*one), "the root holds its layers already".to_owned()),
                 several => {
                     let names: Vec<_> = several.iter().map(|each| each.descriptor.name).collect();
+                    let homes: Vec<_> = names.iter().map(|name| roots.graph.join(name).display().to_string()).collect();
+                    let (names, homes) = (names.join(", "), homes.join(", "));
                     return failed(
-                        format!("contains several valid graphdrivers: {}", names.join(", ")),
-                        "choose one with --storage-driver, or clean up the others",
+                        format!("contains several valid graphdrivers: {names} (their layers are in {homes})"),
+                        "choose one with --storage-driver, or move the homes of the others away",
                     );
                 }
             }
@@ -229,4 +238,9 @@ impl Registry {
 /// Whether a driver's home with something in it is on the root.
 fn is_prior(request: &Request) -> bool {
     std::fs::read_dir(&request.home).is_ok_and(|mut entries| entries.next().is_some())
+}
+/// Whether both paths lead to one file.
+fn same_file(one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| std::fs::metadata(path).ok().map(|metadata| FileId::of_metadata(&metadata));
+    identity(one).is_some_and(|one| identity(other) == Some(one))
 }

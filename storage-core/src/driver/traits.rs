@@ -95,14 +95,16 @@ pub trait Driver: fmt::Debug + Send + Sync {
     fn write_mark(&self, held: &Shared<'_>, id: &LayerId, home: Home) -> Result<Option<String>>;
 
     /// Where [`Driver::mount`] shows the layer.
-    fn mount_point(&self, id: &LayerId, home: Home) -> PathBuf;
+    fn mount_point(&self, id: &LayerId, home: Home) -> Result<PathBuf>;
 
     /// The directories of a home whose entries name layers. After a commit the store flushes them, where its durability
     /// asks for that.
-    fn name_directories(&self, home: Home) -> Vec<PathBuf>;
+    fn name_directories(&self, home: Home) -> Result<Vec<PathBuf>>;
 
     /// Whether the kernel has a mount at [`Driver::mount_point`], in this mount namespace. `false` for a driver without
     /// [`super::Capability::KernelMounts`].
+    ///
+    /// * Fails with [`crate::Kind::Busy`] when what is mounted there is none of the driver's, if it can tell.
     fn is_mounted(&self, held: &Shared<'_>, id: &LayerId, home: Home) -> Result<bool>;
 
     /// What is wrong with the parts of the layer that only the driver knows (short links, lower lists, mount-point
@@ -129,13 +131,13 @@ pub trait Driver: fmt::Debug + Send + Sync {
 
     /// The directory of the layer's own files on the filesystem itself, where there is one, for what a read-only view can't
     /// do: sharing blocks.
-    fn own_directory(&self, _id: &LayerId, _home: Home) -> Option<PathBuf> {
-        None
+    fn own_directory(&self, _id: &LayerId, _home: Home) -> Result<Option<PathBuf>> {
+        Ok(None)
     }
 
     /// The directories of staging and trash ([`crate::fs::TempDirs`]).
-    fn staging_homes(&self) -> Vec<PathBuf> {
-        Vec::new()
+    fn staging_homes(&self) -> Result<Vec<PathBuf>> {
+        Ok(Vec::new())
     }
 
     // ---- staging: begun under a shared hold, then private ----

@@ -6,6 +6,7 @@ pub mod copy;
 mod files;
 mod identity;
 mod ladder;
+pub mod peek;
 pub mod probe;
 pub mod remove;
 mod stale;

@@ -81,9 +81,10 @@ impl<F: LockFiles> LockFile<F> {
             let file = self.open(mode)?;
             let noted = self.note(&file, mode, Patience::Waits);
             self.lock(&file, mode, wait, started, deadline)?;
-            if self.is_current(&file)? {
+            let hold = self.hold(file, mode, noted);
+            if self.is_current(&hold.file)? {
                 drop(turn);
-                return Ok(self.hold(file, mode, noted));
+                return Ok(hold);
             }
         }
         Err(Error::new(Kind::Locked, "lock").at(&self.path).detail("the file is being replaced all the time"))
@@ -97,8 +98,9 @@ impl<F: LockFiles> LockFile<F> {
             if !self.files.try_lock(&file, &self.path, Protocol::Record, mode)? {
                 return Ok(None);
             }
-            if self.is_current(&file)? {
-                return Ok(Some(self.hold(file, mode, noted)));
+            let hold = self.hold(file, mode, noted);
+            if self.is_current(&hold.file)? {
+                return Ok(Some(hold));
             }
         }
         Ok(None)
@@ -134,7 +136,7 @@ impl<F: LockFiles> LockFile<F> {
         let Some(path) = &self.turn else { return Ok(None) };
         let turn = match self.files.open(path, Opening::Turn) {
             Ok(turn) => turn,
-            Err(error) if error.kind() == Kind::NotFound => {
+            Err(error) if error.errno() == Some(libc::ENOENT) => {
                 self.make_parent(path)?;
                 self.files.open(path, Opening::Turn)?
             }

@@ -5,6 +5,7 @@
 //! guards: what is read of a count is acted upon under the hold under which it was read (R3).
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,7 @@ use super::words::{VERSION, Words};
 use super::world::World;
 use crate::error::{Error, Kind, Result};
 use crate::lockfile::Wait;
+pub use crate::mount::elsewhere::Counted;
 
 /// How a mount is given back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +57,14 @@ pub trait Counts: Table {
     fn count(&self, id: &str) -> u64;
     /// The table with the layer's count set; zero takes it out.
     fn with_count(&self, id: &str, path: &str, count: u64) -> Self;
+    /// The table with the layer counted as it was in `former`.
+    fn restored(&self, former: &Self, id: &str, path: &str) -> Self {
+        self.with_count(id, path, former.count(id))
+    }
+    /// Whether what was counted can still be mounted.
+    fn counted(&self, _id: &str) -> Counted {
+        Counted::InThisBoot
+    }
 }
 
 /// What mounting one layer asks of its driver and of the kernel.
@@ -62,7 +72,7 @@ pub trait Mountable {
     /// The layer.
     fn id(&self) -> &str;
     /// Where its mount is shown.
-    fn place(&self) -> PathBuf;
+    fn place(&self) -> Result<PathBuf>;
     /// Whether mounts are the kernel's, so that they can get lost.
     fn has_kernel_mounts(&self) -> bool;
     /// Whether it is mounted, as far as can be seen from here.
@@ -71,8 +81,9 @@ pub trait Mountable {
     fn attach(&mut self, held: &mut Mounting<'_>) -> Result<PathBuf>;
     /// Takes away whatever is mounted.
     fn detach(&mut self, held: &mut Mounting<'_>) -> Result<()>;
-    /// Fails with [`Kind::Busy`] unless nobody sees a mount of it in another namespace.
-    fn check_gone(&self) -> Result<()>;
+    /// Fails with [`Kind::Busy`] unless nobody sees a mount of it in another namespace. After a reboot only a mount that shows
+    /// makes it fail.
+    fn check_gone(&self, counted: Counted) -> Result<()>;
 }
 
 /// The intent: a layer whose mount and count are about to differ.
@@ -157,15 +168,15 @@ impl<'a, 'l, 'm, T: Table, C: Counts, W: World> Counting<'a, 'l, 'm, T, C, W> {
     ///
     /// Fails with [`Kind::Busy`] when it is counted as mounted, but not to be seen from here.
     pub fn mount(&mut self, layer: &mut impl Mountable) -> Result<PathBuf> {
-        let path = layer.place();
+        let path = layer.place()?;
         let mut count = self.count(layer.id());
         let mounted = self.is_mounted(layer)?;
         if count > 0 && mounted {
             self.set_count(layer.id(), &path, count + 1)?;
             return Ok(path);
         }
-        if count > 0 && layer.has_kernel_mounts() {
-            layer.check_gone()?;
+        if count > 0 && (layer.has_kernel_mounts() || self.mounts.table().counted(layer.id()) == Counted::BeforeBoot) {
+            layer.check_gone(self.mounts.table().counted(layer.id()))?;
             count = 0;
             self.set_count(layer.id(), &path, count)?;
         }
@@ -187,10 +198,10 @@ impl<'a, 'l, 'm, T: Table, C: Counts, W: World> Counting<'a, 'l, 'm, T, C, W> {
     pub fn release(&mut self, layer: &mut impl Mountable, release: Release) -> Result<bool> {
         match (release, self.count(layer.id())) {
             (Release::IfMounted, 0) => Err(Error::new(Kind::LayerNotMounted, "unmount")
-                .at(layer.place())
+                .at(layer.place()?)
                 .detail(format!("layer {} has no mount that is counted", layer.id()))),
             (Release::One | Release::IfMounted, count @ 2..) => {
-                self.set_count(layer.id(), &layer.place(), count - 1)?;
+                self.set_count(layer.id(), &layer.place()?, count - 1)?;
                 Ok(true)
             }
             (Release::Force, _) => self.take_away(layer, Others::Forgotten).map(|()| false),
@@ -209,17 +220,19 @@ impl<'a, 'l, 'm, T: Table, C: Counts, W: World> Counting<'a, 'l, 'm, T, C, W> {
     /// Uncounts, then unmounts (R4). Fails with [`Kind::Busy`] when the mounts of others are respected, and the layer is
     /// counted, not mounted here, and may be mounted in another namespace.
     fn take_away(&mut self, layer: &mut impl Mountable, others: Others) -> Result<()> {
-        let (path, count) = (layer.place(), self.count(layer.id()));
+        let (path, count) = (layer.place()?, self.count(layer.id()));
         if others == Others::Respected && count > 0 && layer.has_kernel_mounts() && !self.is_mounted(layer)? {
-            layer.check_gone()?;
+            layer.check_gone(self.mounts.table().counted(layer.id()))?;
         }
         self.words.say(&Apart::of(layer.id()))?;
+        let former = Arc::clone(self.mounts.table());
         if count > 0 {
             self.set_count(layer.id(), &path, 0)?;
         }
         let detached = self.mounting().and_then(|mut held| layer.detach(&mut held));
         if let Err(error) = detached {
-            self.set_count(layer.id(), &path, count)?;
+            let table = self.mounts.table().restored(&former, layer.id(), utf8(&path)?);
+            self.mounts.save(table, &[0])?;
             self.words.done()?;
             return Err(error);
         }
@@ -228,10 +241,13 @@ impl<'a, 'l, 'm, T: Table, C: Counts, W: World> Counting<'a, 'l, 'm, T, C, W> {
 
     /// Sets the count of a layer to what its mounts are.
     pub fn set_count(&mut self, id: &str, path: &Path, count: u64) -> Result<()> {
-        let path = path.to_str().ok_or_else(|| {
-            Error::new(Kind::NotSupported, "count mount").at(path).detail("the path of the store is not UTF-8")
-        })?;
-        let table = self.mounts.table().with_count(id, path, count);
+        let table = self.mounts.table().with_count(id, utf8(path)?, count);
         self.mounts.save(table, &[0])
     }
+}
+
+fn utf8(path: &Path) -> Result<&str> {
+    path.to_str().ok_or_else(|| {
+        Error::new(Kind::NotSupported, "count mount").at(path).detail("the path of the store is not UTF-8")
+    })
 }

@@ -16,7 +16,8 @@
 //! # The seam
 //!
 //! What happens between lock and JSON is a set of small state machines over one [`World`]: [`Kernel`] in production, a
-//! simulated world where schedules and deaths are explored. Only `locks` and the store's recovery know the seam.
+//! simulated world where schedules and deaths are explored (`tests/model`). [`counting`] and [`changes`] are those of mounts
+//! and layers; a driver's part in them is a small trait each.
 
 pub mod changes;
 pub mod counting;

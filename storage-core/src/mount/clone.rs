@@ -1,6 +1,6 @@
 //! Read-only detached clones of plain directories.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -56,16 +56,33 @@ pub fn read_only_clone(path: &Path, expected: Option<FileId>, features: Features
 fn clone_detached(path: &Path) -> Result<OwnedFd> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
     let tree = rustix::mount::open_tree(rustix::fs::CWD, path, flags).os("open_tree(clone)", path)?;
-    mount_setattr(tree.as_fd(), view_attributes(), MountAttrFlags::MOUNT_ATTR__ATIME)
-        .os("mount_setattr(ro,noatime,nosuid,nodev)", path)?;
+    set_attributes(tree.as_fd()).os("mount_setattr(ro,noatime,nosuid,nodev)", path)?;
     reopen_directory(tree, path)
+}
+
+/// Makes a mount a sight. In a user namespace the times of access of a mount that came from outside are locked: they are
+/// left then, and nobody writes through it all the same.
+fn set_attributes(tree: BorrowedFd<'_>) -> std::io::Result<()> {
+    let attributes = view_attributes();
+    match mount_setattr(tree, attributes, MountAttrFlags::MOUNT_ATTR__ATIME) {
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+            mount_setattr(tree, attributes - MountAttrFlags::MOUNT_ATTR_NOATIME, MountAttrFlags::empty())
+        }
+        done => done,
+    }
 }
 
 fn clone_privately(path: &Path) -> Result<OwnedFd> {
     let nothing = None::<&Path>;
     mount(Some(path), path, nothing, MsFlags::MS_BIND, nothing).os("mount(bind)", path)?;
     let flags = view_flags() | MsFlags::MS_BIND | MsFlags::MS_REMOUNT;
-    mount(nothing, path, nothing, flags, nothing).os("mount(remount,bind,ro)", path)?;
+    let remount = |flags| mount(nothing, path, nothing, flags, nothing);
+    match remount(flags) {
+        // Locked: see `set_attributes`.
+        Err(nix::errno::Errno::EPERM) => remount(flags - MsFlags::MS_NOATIME),
+        done => done,
+    }
+    .os("mount(remount,bind,ro)", path)?;
     let root = open_plain(path)?;
     umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW).os("umount2(detach)", path)?;
     Ok(root)

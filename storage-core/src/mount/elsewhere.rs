@@ -71,8 +71,18 @@ pub fn is_here(pids: &[u32]) -> bool {
     pids.iter().any(|pid| std::fs::read_link(format!("/proc/{pid}/ns/mnt")).is_ok_and(|other| other == own))
 }
 
-/// Fails with [`Kind::Busy`] unless it is certain that nothing is mounted at `path` anywhere.
-pub fn check_gone(path: &Path) -> Result<()> {
+/// Since when something is counted as mounted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// Since this machine was started, as far as is known: so it may be mounted where nobody can look.
+    InThisBoot,
+    /// Since before this machine was started: no mount is as old.
+    BeforeBoot,
+}
+
+/// Fails with [`Kind::Busy`] unless it is certain that nothing is mounted at `path` anywhere: every process could be asked, or
+/// the machine was started since it was counted, and nobody sees a mount there.
+pub fn check_gone(path: &Path, counted: Counted) -> Result<()> {
     let seen = look(path);
     let busy = |detail: String| {
         Err(Error::new(Kind::Busy, "mount")
@@ -86,6 +96,7 @@ pub fn check_gone(path: &Path) -> Result<()> {
             busy(format!("mounted in another mount namespace, seen by process {}", pids.join(", ")))
         }
         Seen { unreadable: 0, .. } => Ok(()),
+        _ if counted == Counted::BeforeBoot => Ok(()),
         Seen { unreadable, .. } => {
             busy(format!("counted as mounted, not to be seen here, and {unreadable} processes can't be asked"))
         }

@@ -26,5 +26,5 @@ pub use options::MountFlags;
 pub use overlay::{MAX_LOWERS, Overlay, Source, Upper};
 pub use private::{in_directory, in_private_namespace};
 pub use truth::{
-    FilesystemType, filesystem_type, in_user_namespace, is_mount_root, is_mount_root_fd, mount_id, mounts_here,
+    FilesystemType, boot_id, filesystem_type, in_user_namespace, is_mount_root, is_mount_root_fd, mount_id, mounts_here,
 };

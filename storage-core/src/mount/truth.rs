@@ -2,6 +2,7 @@
 
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use rustix::fs::{AtFlags, Statx, StatxAttributes, StatxFlags};
 
@@ -101,6 +102,22 @@ pub fn mounts_here() -> Result<Vec<MountInfo>> {
     Ok(parse_mountinfo(&std::fs::read(path).os("read", path)?))
 }
 
+/// The kernel's name for the time since this machine was started. None where it can't be read, and none where something is
+/// mounted over it, as container managers do: their own name would make the mounts of the machine look like those of a former
+/// boot.
+pub fn boot_id() -> Option<&'static str> {
+    static BOOT: OnceLock<Option<String>> = OnceLock::new();
+    BOOT.get_or_init(|| boot_id_at(Path::new("/proc/sys/kernel/random/boot_id"))).as_deref()
+}
+
+fn boot_id_at(path: &Path) -> Option<String> {
+    if is_mount_root(path).unwrap_or(true) {
+        return None;
+    }
+    let id = std::fs::read_to_string(path).ok()?;
+    Some(id.trim().to_owned()).filter(|id| !id.is_empty())
+}
+
 /// Whether this process is in a user namespace other than the first one, where `trusted.` xattrs are out of reach.
 pub fn in_user_namespace() -> bool {
     std::fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| !is_whole_map(&map))
@@ -121,6 +138,9 @@ mod tests {
         assert!(is_mount_root(Path::new("/proc")).expect("statx"));
         assert!(!is_mount_root(Path::new("/proc/self/task")).expect("statx"));
         assert!(!is_mount_root(Path::new("/no/such/place")).expect("nothing there is no mount"));
+        let boot = Path::new("/proc/sys/kernel/random/boot_id");
+        assert_eq!(boot_id_at(boot).is_none(), is_mount_root(boot).expect("statx"));
+        assert_eq!(boot_id_at(Path::new("/proc")), None, "what is mounted there is not the kernel's name");
         let listed = mounts_here().expect("mountinfo");
         assert!(listed.iter().any(|mount| mount.mount_point == Path::new("/proc") && mount.filesystem == "proc"));
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Proof, Recorder, What, is_on, purpose, recorder};
+use super::{Proof, Recorder, Truth, What, is_on, purpose, recorder, truth};
 use crate::error::Result;
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -15,6 +15,8 @@ pub(crate) struct Call {
     number: u64,
     purpose: &'static str,
     outcome: &'static str,
+    /// What its thread had moved before the look, and when the call began.
+    moved: Option<(u64, u64)>,
 }
 
 impl std::fmt::Debug for Call {
@@ -25,12 +27,29 @@ impl std::fmt::Debug for Call {
 
 impl Call {
     fn begin(purpose: &'static str, operation: &'static str, proof: Proof, layer: Option<&str>) -> Option<Self> {
-        let recorder = recorder()?;
+        Some(Call::begin_with(recorder()?, purpose, operation, proof, layer))
+    }
+
+    fn begin_with(
+        recorder: Arc<Recorder>,
+        purpose: &'static str,
+        operation: &'static str,
+        proof: Proof,
+        layer: Option<&str>,
+    ) -> Self {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let truth = recorder.look();
+        let looked = truth.moved;
         let (operation, layer) = (operation.to_owned(), layer.map(str::to_owned));
         recorder.note_for(purpose, What::Begun { call: number, operation, proof, layer, truth });
-        Some(Call { recorder, number, purpose, outcome: "ok" })
+        Call { recorder, number, purpose, outcome: "ok", moved: looked.zip(truth::moved()) }
+    }
+
+    /// The look after the call. What the recorder itself read and wrote on both sides is taken out of what was moved.
+    fn look_after(&self) -> Truth {
+        let now = truth::moved();
+        let moved = self.moved.zip(now).map(|((looked, begun), now)| looked + now.saturating_sub(begun));
+        Truth { moved, ..self.recorder.look() }
     }
 
     fn finish<R>(call: Option<Self>, result: Result<R>) -> Result<R> {
@@ -43,7 +62,7 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        let truth = self.recorder.look();
+        let truth = self.look_after();
         let outcome = self.outcome.to_owned();
         self.recorder.note_for(self.purpose, What::Ended { call: self.number, outcome, truth });
     }
@@ -92,4 +111,42 @@ impl Handle {
 pub(crate) fn on_handle<R>(handle: &Handle, operation: &'static str, work: impl FnOnce() -> Result<R>) -> Result<R> {
     let call = handle.begin(operation);
     Call::finish(call, work())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stirs::Stirs;
+    use super::super::{Event, Places, Sink};
+    use super::*;
+
+    /// Keeps what was moved, and writes what it is told as a sink does.
+    struct Kept(std::path::PathBuf, Arc<parking_lot::Mutex<Vec<u64>>>);
+
+    impl Sink for Kept {
+        fn note(&self, event: &Event) {
+            std::fs::write(&self.0, vec![0; 100_000]).expect("write");
+            if let What::Begun { truth, .. } | What::Ended { truth, .. } = &event.what {
+                self.1.lock().extend(truth.moved);
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_recorder_reads_and_writes_itself_is_not_counted_as_moved_by_a_call() {
+        let dir = tempfile::tempdir().expect("dir");
+        let (counts, own) = (dir.path().join("mountpoints.json"), dir.path().join("own"));
+        std::fs::write(&counts, vec![b' '; 200_000]).expect("write");
+        std::fs::write(&own, vec![0; 30_000]).expect("write");
+        let places = Places { counts, ..Places::default() };
+        let kept = Arc::default();
+        let sink = Box::new(Kept(dir.path().join("log"), Arc::clone(&kept)));
+        let recorder = Arc::new(Recorder { places, stirs: Stirs::begin().expect("stirs"), sink });
+        let call = Call::begin_with(recorder, "test", "read", Proof::Shared, None);
+        std::fs::read(&own).expect("read");
+        drop(call);
+        let moved = kept.lock().clone();
+        assert_eq!(moved.len(), 2, "procfs tells what a thread moved");
+        // A few hundred bytes are the question itself.
+        assert!((30_000..40_000).contains(&(moved[1] - moved[0])), "{moved:?}");
+    }
 }

@@ -109,9 +109,10 @@ pub(super) fn known() -> Known {
 }
 
 impl Known {
-    /// The hold whose descriptor this is, and its thread.
+    /// The hold whose descriptor this is, and its thread. Of several the latest: a descriptor is closed, and may be used again,
+    /// just before its hold is forgotten.
     pub(super) fn of_descriptor(&self, descriptor: i32) -> Option<(u64, u64)> {
-        let mut live = self.0.as_ref()?.iter();
-        live.find(|(_, live)| live.descriptor == descriptor).map(|(number, live)| (*number, live.thread))
+        let live = self.0.as_ref()?.iter().filter(|(_, live)| live.descriptor == descriptor);
+        live.max_by_key(|(number, _)| **number).map(|(number, live)| (*number, live.thread))
     }
 }

@@ -73,17 +73,20 @@ pub struct Recording(());
 impl Drop for Recording {
     fn drop(&mut self) {
         ON.store(false, Ordering::Relaxed);
-        *RECORDER.write() = None;
+        // The sink may hold whatever its maker gave it, so it goes after the lock.
+        let ended = RECORDER.write().take();
+        drop(ended);
     }
 }
 
 /// Records what this process does at `places` into `sink`. Fails with [`Kind::Busy`] while another recording goes on.
 pub fn start(places: Places, sink: Box<dyn Sink>) -> Result<Recording> {
+    let stirs = Stirs::begin()?;
     let mut recorder = RECORDER.write();
     if recorder.is_some() {
         return Err(Error::new(Kind::Busy, "record").detail("another recording goes on in this process"));
     }
-    *recorder = Some(Arc::new(Recorder { places, stirs: Stirs::begin()?, sink }));
+    *recorder = Some(Arc::new(Recorder { places, stirs, sink }));
     ON.store(true, Ordering::Relaxed);
     Ok(Recording(()))
 }

@@ -7,18 +7,24 @@ use std::path::Path;
 
 use super::stirs::Stirs;
 use super::{LockMode, LockSeen, Mounted, Places, Truth, event, holds, text};
+use crate::fs::peek;
+
+/// More than the counts of any store take.
+const MOST_COUNTS: u64 = 64 << 20;
+/// More than a last-writer record takes.
+const MOST_RECORD: u64 = 64;
 
 /// Looks. What can't be read is left out.
 pub(super) fn look(places: &Places, stirs: &Stirs) -> Truth {
     Truth {
         since: event::now(),
-        counts: fs::read_to_string(&places.counts).ok(),
+        counts: peek::text(&places.counts, MOST_COUNTS),
         // Asked before the table is read: what comes between is in the table, and told by the next look.
         stirs: stirs.count(),
         mounts: mounts(places),
         files: files(places),
         locks: locks(places),
-        // Last, so that looking counts as little as may be.
+        // Last, so that looking counts as little as may be; of a look after a call it is read first (see `call`).
         moved: moved(),
     }
 }
@@ -61,8 +67,8 @@ fn escaped(path: &Path) -> String {
 fn files(places: &Places) -> BTreeMap<String, String> {
     let stamp = |path: &Path| {
         if path.extension().is_some_and(|end| end == "lock") {
-            let record = fs::read(path).ok()?;
-            return Some(record.iter().take(64).fold(String::new(), |all, byte| all + &format!("{byte:02x}")));
+            let record = peek::beginning(path, MOST_RECORD)?;
+            return Some(record.iter().fold(String::new(), |all, byte| all + &format!("{byte:02x}")));
         }
         let metadata = fs::metadata(path).ok()?;
         Some(format!("{}:{}:{}.{}", metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec()))
@@ -108,7 +114,7 @@ fn lock_of(line: &str) -> Option<(String, LockMode)> {
 }
 
 /// How many bytes this thread has read and written so far.
-fn moved() -> Option<u64> {
+pub(super) fn moved() -> Option<u64> {
     let text = fs::read_to_string("/proc/thread-self/io").ok()?;
     let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
     Some(value("rchar:")? + value("wchar:")?)

@@ -225,6 +225,9 @@ impl Store {
         let as_driver_can = planned.keep == Keep::AsDriverCan && planned.new.owners != Owners::default();
         // Asked before the lock is taken: it may have to be tried out.
         let unmapped = as_driver_can && self.shows_owners_mapped();
+        if !planned.new.options.is_empty() {
+            self.gate.capabilities();
+        }
         let (guard, _key) = self.layers.read(key, &self.wait)?;
         self.check_new(guard.table(), &planned.id, planned.new)?;
         if parent == ParentComes::First {
@@ -333,14 +336,13 @@ impl Store {
         if let Some(tar_split) = &filled.tar_split {
             tar_split.place.move_out(&tar_split.name, &self.tar_split_path(id.as_str()))?;
         }
+        // Asked first: a driver that has no answer makes no layer.
+        let flushed = match self.durability {
+            Durability::None => Vec::new(),
+            _ => self.gate.name_directories(planned.home())?,
+        };
         self.gate.exclusive(&mut guard.exclusive())?.commit(&mut *filled.staged, id)?;
-        if self.durability != Durability::None {
-            self.gate
-                .name_directories(planned.home())
-                .iter()
-                .try_for_each(|directory| guard.world().flush_directory(directory))?;
-        }
-        Ok(())
+        flushed.iter().try_for_each(|directory| guard.world().flush_directory(directory))
     }
 
     /// Makes the new names of a level's files survive power loss, where that was asked for.

@@ -66,7 +66,7 @@ impl Store {
     pub fn dedup(&self, key: &mut ThreadKey, by: DedupBy, task: &Task) -> Result<DedupReport> {
         let _purpose = crate::record::purpose("dedup");
         let supported = crate::fs::probe::has_reflink(
-            &self.gate.name_directories(crate::driver::Home::Own).first().cloned().unwrap_or_default(),
+            &self.gate.name_directories(crate::driver::Home::Own)?.first().cloned().unwrap_or_default(),
         );
         let mut report = DedupReport { supported, ..DedupReport::default() };
         if !supported {
@@ -93,9 +93,8 @@ impl Store {
         for id in ids {
             let (guard, _key) = self.layers.read(key, &self.wait)?;
             let Some(layer) = guard.table().get(&id) else { continue };
-            let Some(path) = layer.layer_id().ok().and_then(|id| self.gate.own_directory(&id, layer.home())) else {
-                continue;
-            };
+            let Ok(id) = layer.layer_id() else { continue };
+            let Some(path) = self.gate.own_directory(&id, layer.home())? else { continue };
             match PinnedDir::open(path) {
                 Ok(pin) => trees.push(Tree { pin }),
                 // `check` tells what is wrong with it.

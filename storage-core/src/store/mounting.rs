@@ -10,7 +10,7 @@ use super::{Container, Layer, LayerTable, Store};
 use crate::driver::{Extent, Home, LayerRef, MountOptions, Mounting, Shared};
 use crate::error::{Error, Kind, Result};
 use crate::ids::LayerId;
-use crate::locks::counting::{Counting, Counts, Mountable, write_counts};
+use crate::locks::counting::{Counted, Counting, Counts, Mountable, write_counts};
 use crate::locks::level::{Layers, Mounts};
 use crate::locks::{Kernel, Key, ThreadKey, WriteGuard};
 use crate::mount::elsewhere;
@@ -35,7 +35,7 @@ impl Mountable for OneLayer<'_, '_> {
         self.id.as_str()
     }
 
-    fn place(&self) -> PathBuf {
+    fn place(&self) -> Result<PathBuf> {
         self.store.gate.mount_point(&self.id, self.home)
     }
 
@@ -49,7 +49,7 @@ impl Mountable for OneLayer<'_, '_> {
 
     fn attach(&mut self, held: &mut Mounting<'_>) -> Result<PathBuf> {
         let Some((layer, options)) = &self.plan else {
-            return Err(Error::new(Kind::LockMisuse, "mount").at(self.place()).detail("no plan to mount it"));
+            return Err(Error::new(Kind::LockMisuse, "mount").at(self.place()?).detail("no plan to mount it"));
         };
         self.store.gate.mounting(held)?.mount(layer, options)
     }
@@ -59,8 +59,8 @@ impl Mountable for OneLayer<'_, '_> {
         Ok(())
     }
 
-    fn check_gone(&self) -> Result<()> {
-        elsewhere::check_gone(&self.place()).map_err(|error| error.detail(format!("layer {}", self.id)))
+    fn check_gone(&self, counted: Counted) -> Result<()> {
+        elsewhere::check_gone(&self.place()?, counted).map_err(|error| error.detail(format!("layer {}", self.id)))
     }
 }
 
@@ -72,6 +72,10 @@ impl Store {
     /// is counted as mounted but not to be seen from here, naming who sees it.
     pub fn mount(&self, key: &mut ThreadKey, wanted: &str, options: &MountOptions) -> Result<PathBuf> {
         let _purpose = crate::record::purpose("mount");
+        if options.namespace.is_some() {
+            // Asked before the locks are taken: it may have to be tried out.
+            self.gate.capabilities();
+        }
         let mut rubbish = Rubbish::of(self);
         let (_graph, mut key) = self.graph.read(key, &self.wait)?;
         let (mut layers, mut key) = self.write_layers(&mut key, &mut rubbish)?;
@@ -194,7 +198,7 @@ impl Store {
     /// Looks first, without a lock; a flush, where one is due, comes before the locks too.
     pub(super) fn settle_mounts(&self, key: &mut ThreadKey) -> Result<(u64, u64, u64)> {
         let (table, counts) = (self.layers()?, self.mounts.snapshot()?);
-        let suspects = if self.gate.has_kernel_mounts() { self.disagreements(&table, &counts) } else { Vec::new() };
+        let suspects = if self.gate.has_kernel_mounts() { self.disagreements(&table, &counts)? } else { Vec::new() };
         if suspects.is_empty() {
             return Ok((0, 0, 0));
         }
@@ -208,7 +212,7 @@ impl Store {
         let (_graph, mut key) = self.graph.read(key, &self.wait)?;
         let (mut layers, mut key) = self.write_layers(&mut key, &mut rubbish)?;
         let (mut mounts, _key) = self.write_mounts(&mut layers, &mut key, &mut rubbish)?;
-        let certain = self.disagreements(layers.table(), mounts.table());
+        let certain = self.disagreements(layers.table(), mounts.table())?;
         let words = self.mounting_words();
         let mut counting = Counting::new(&mut layers, &mut mounts, &words);
         let (mut gone, mut corrected, mut left) = (0, 0, 0);
@@ -219,7 +223,8 @@ impl Store {
                 continue;
             }
             let layer = self.one_layer(counting.layers(), one.id, &mut rubbish);
-            if counting.is_mounted(&layer)? {
+            // What is no mount of ours keeps nobody from the rest.
+            if counting.is_mounted(&layer).unwrap_or(false) {
                 match self.gate.mounting(&mut counting.mounting()?)?.unmount(&layer.id, layer.home, Extent::Unused) {
                     Ok(detached) => layer.rubbish.add_mount(detached),
                     Err(error) if error.kind() == Kind::Busy => {}

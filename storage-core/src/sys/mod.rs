@@ -6,3 +6,4 @@ pub mod mount_setattr;
 pub mod namespaces;
 pub mod ofd;
 pub mod process;
+pub mod rights;

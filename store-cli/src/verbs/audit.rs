@@ -5,13 +5,13 @@ use std::process::Command;
 
 use driver_conformance::audit::{self, Effort, Mounts, OutsideOptions, Report, Subject};
 use driver_conformance::grounds::{Filesystem, Grounds};
-use storage_core::Result;
-use storage_core::driver::{Capability, Registry, Request};
+use storage_core::driver::Registry;
+use storage_core::{Error, Kind, Result};
 
 use crate::app::Context;
 use crate::engine;
 use crate::flags::Flag;
-use crate::globals::duration;
+use crate::globals::{Globals, duration};
 use crate::output::complain;
 use crate::roots;
 use crate::stop::{Outcome, Stop, code, usage};
@@ -141,19 +141,44 @@ fn effort(context: &Context) -> Result<Effort> {
 
 fn watch(context: &Context) -> Result<Report> {
     let globals = &context.globals;
-    let registry = engine::registry(globals)?;
-    let roots = engine::roots(globals);
-    let wanted = engine::wanted_driver(globals, &registry)?;
-    let descriptor = registry.choose(&roots, wanted.as_deref(), &globals.driver_options)?.descriptor;
-    let survey = (descriptor.survey)(&Request::new(&roots, descriptor.name, &globals.driver_options)?);
-    let kernel = survey.capabilities.has(Capability::KernelMounts);
+    let driver = watched_driver(globals, &engine::registry(globals)?)?;
     audit::watch(&OutsideOptions {
         graph: globals.graph_root.clone(),
         run: globals.run_root.clone(),
-        driver: descriptor.name.to_owned(),
-        mounts: if kernel { Mounts::Kernel } else { Mounts::Directories },
+        driver: driver.to_owned(),
+        mounts: mounts_of(driver),
         time: duration(context.flags.value("--for").unwrap_or("3s"))?,
     })
+}
+
+/// The driver of the store that is configured, by its name or by what is on the root. No driver is asked what it can do there:
+/// that tries mounts and makes and deletes trees.
+fn watched_driver(globals: &Globals, registry: &Registry) -> Result<&'static str> {
+    if let Some(name) = &globals.driver {
+        return Ok(registry.get(name)?.name);
+    }
+    let is_there = |name: &&&str| globals.graph_root.join(format!("{name}-layers")).is_dir();
+    let names = registry.names();
+    match names.iter().filter(is_there).copied().collect::<Vec<_>>().as_slice() {
+        [one] => Ok(*one),
+        [] => Err(Error::new(Kind::DriverUnknown, "watch store")
+            .at(&globals.graph_root)
+            .detail("no driver has layers there")
+            .remedy("name the graph root, or the driver with --storage-driver")),
+        several => Err(Error::new(Kind::DriverUnusable, "watch store")
+            .at(&globals.graph_root)
+            .detail(format!("several drivers have layers there: {}", several.join(", ")))
+            .remedy("choose one with --storage-driver")),
+    }
+}
+
+/// What the mounts of a driver are, as far as that is known without asking it.
+fn mounts_of(driver: &str) -> Mounts {
+    match driver {
+        "overlay" | "zfs" => Mounts::Kernel,
+        "btrfs" | "vfs" => Mounts::Directories,
+        _ => Mounts::Unknown,
+    }
 }
 
 /// Prints reports, and what they come to as an exit code.

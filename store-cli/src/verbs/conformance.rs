@@ -1,7 +1,6 @@
 //! `conformance`, and the processes that its cases start.
 
-use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::ffi::OsString;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -17,7 +16,7 @@ use crate::roots;
 use crate::stop::{Outcome, Stop, code, usage};
 
 pub(crate) const HELP: &str = "\
-Makes throw-away stores below $TMPDIR, /var/tmp or /tmp (or --root DIR), on a filesystem in a file where the driver needs one
+Tries the driver of a name (--driver NAME) or that of a shared object (--plugin FILE). Makes throw-away stores below $TMPDIR, /var/tmp or /tmp (or --root DIR), on a filesystem in a file where the driver needs one
 (or --filesystem), and tries every promise that a driver makes: what it declares that it can is tested, what it doesn't is
 tested to be refused before it is asked. A line tells what came of each case: ok, skipped with the reason, or FAILED with the
 promise and what was found. Everything is removed again; what a killed run left goes with the next one. Some cases need root.
@@ -28,7 +27,6 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag::value(&["--filesystem"], "Make the stores on this: directory, ext4, xfs, btrfs or zfs"),
     Flag::value(&["--filter"], "Only the cases with this in their names"),
     Flag::switch(&["--json", "-j"], "Prefer JSON output"),
-    Flag::value(&["--plugin"], "Try the driver in this shared object"),
     Flag::value(&["--root"], "Make the throw-away stores below this directory"),
 ];
 
@@ -68,20 +66,18 @@ pub(crate) fn conformance(context: &mut Context) -> Outcome {
 
 /// The driver to try, and the words with which a worker of it is started.
 fn wanted(context: &Context) -> Result<(Descriptor, Vec<OsString>)> {
-    let word = match (context.flags.value("--driver"), context.flags.value("--plugin")) {
-        (Some(name), None) => OsString::from(name),
-        (None, Some(file)) => roots::absolute(file)?.into_os_string(),
-        (None, None) => return Err(usage("no driver is named", "give --driver NAME or --plugin FILE")),
-        (Some(_), Some(_)) => return Err(usage("two drivers are named", "give --driver NAME or --plugin FILE")),
-    };
-    Ok((descriptor(context, &word)?, vec![WORKER.into(), word]))
-}
-
-/// The driver of this name; where it is an absolute path, the one in that shared object, whatever its name.
-fn descriptor(context: &Context, word: &OsStr) -> Result<Descriptor> {
-    match word.to_str() {
-        Some(name) if !name.starts_with('/') => engine::registry(&context.globals)?.get(name),
-        _ => engine::plugins(&context.globals).load(Path::new(word)),
+    match (context.flags.value("--driver"), context.globals.plugins.as_slice()) {
+        (Some(name), []) => {
+            let descriptor = engine::registry(&context.globals)?.get(name)?;
+            Ok((descriptor, vec![WORKER.into(), descriptor.name.into()]))
+        }
+        (None, [file]) => {
+            // It is tried under whatever name it has, also one that a linked driver has.
+            let descriptor = engine::plugins(&context.globals).load(file)?;
+            Ok((descriptor, vec!["--plugin".into(), file.into(), WORKER.into(), descriptor.name.into()]))
+        }
+        (None, []) => Err(usage("no driver is named", "give --driver NAME or --plugin FILE")),
+        _ => Err(usage("several drivers are named", "give --driver NAME or one --plugin FILE")),
     }
 }
 
@@ -97,6 +93,10 @@ fn filesystem(context: &Context, driver: &str) -> Result<Filesystem> {
 
 /// The body of a worker process.
 pub(crate) fn worker(context: &mut Context) -> Outcome {
-    let (word, words) = (&context.args[0], &context.args[1..]);
-    Ok(work(&descriptor(context, OsStr::new(word))?, words)?)
+    let (name, words) = (&context.args[0], &context.args[1..]);
+    let descriptor = match context.globals.plugins.as_slice() {
+        [file] => engine::plugins(&context.globals).load(file)?,
+        _ => engine::registry(&context.globals)?.get(name)?,
+    };
+    Ok(work(&descriptor, words)?)
 }

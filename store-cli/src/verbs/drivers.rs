@@ -81,5 +81,5 @@ pub(crate) fn table(candidates: &[Candidate]) -> String {
 
 /// The plugins that were not taken, a line each.
 fn refusals(registry: &Registry) -> String {
-    registry.refused().iter().map(|each| format!("refused: {}\n", each.reason)).collect()
+    registry.refused().iter().flat_map(|each| ["refused: ", &each.reason, "\n"]).collect()
 }

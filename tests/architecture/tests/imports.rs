@@ -19,8 +19,9 @@ const HOUSE: &[&[&str]] = &[
     &["error"],
 ];
 
-/// What a driver's crate may see of `storage-core`.
-const FOR_DRIVERS: &[&str] = &["driver", "archive", "mount", "idmap", "fs", "sys", "error", "ids", "task"];
+/// What a driver's crate may see of `storage-core`; the last is the macro of `driver::plugin`.
+const FOR_DRIVERS: &[&str] =
+    &["driver", "archive", "mount", "idmap", "fs", "sys", "error", "ids", "task", "export_driver"];
 
 fn floor(module: &str) -> Option<usize> {
     HOUSE.iter().position(|floor| floor.contains(&module))

@@ -3,6 +3,7 @@
 //! `cargo test -p driver-conformance --test drivers -- [DRIVER[:FILESYSTEM]] [CASE]` runs a part.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
@@ -21,7 +22,13 @@ const RUNS: &[(&str, Filesystem)] = &[
     ("vfs", Filesystem::Ext4),
     ("btrfs", Filesystem::Btrfs),
     ("zfs", Filesystem::Zfs),
+    // In a user namespace, where nothing but a directory can be had.
+    ("overlay", Filesystem::Plain),
+    ("vfs", Filesystem::Plain),
 ];
+
+/// The word with which this program starts itself there.
+const IN_USER_NAMESPACE: &str = "--in-user-namespace";
 
 /// Cases that a driver may skip though all is there that they need, with the reason behind a hash.
 const MAY_SKIP: &[&str] = &[
@@ -37,6 +44,9 @@ fn main() -> ExitCode {
         return ended(descriptor(&args[1]).and_then(|driver| work(&driver, &args[2..])).map(|()| true));
     }
     let words: Vec<&str> = args.iter().map(String::as_str).filter(|word| !word.starts_with('-')).collect();
+    if args.first().is_some_and(|word| word == IN_USER_NAMESPACE) {
+        return ended(as_user(words[0], words.get(1).copied().unwrap_or_default()));
+    }
     ended(private_mounts().and_then(|()| all(&words)))
 }
 
@@ -69,6 +79,11 @@ fn all(words: &[&str]) -> Result<bool> {
             continue;
         }
         let filter = words.iter().find(|word| word.contains("::")).copied().unwrap_or_default();
+        if *filesystem == Filesystem::Plain {
+            runs += 1;
+            good &= in_user_namespace(driver, filter)?;
+            continue;
+        }
         match Grounds::make(None, *filesystem) {
             Err(error) if error.kind() == Kind::NotSupported => say(&format!("{label} ... skipped: {error}")),
             Err(error) => return Err(error),
@@ -79,6 +94,21 @@ fn all(words: &[&str]) -> Result<bool> {
         }
     }
     Ok(good && runs > 0)
+}
+
+/// Runs the suite in a user namespace of its own.
+fn in_user_namespace(driver: &str, filter: &str) -> Result<bool> {
+    let exe = std::env::current_exe().map_err(|error| Error::os("readlink", "/proc/self/exe", error))?;
+    let mut command = Command::new("unshare");
+    command.arg("-Urm").arg(exe).args([IN_USER_NAMESPACE, driver, filter]);
+    Ok(command.status().map_err(|error| Error::os("execve", "unshare", error))?.success())
+}
+
+/// The same, from inside. In memory where that is there: a mount from outside, so that its flags are locked.
+fn as_user(driver: &str, filter: &str) -> Result<bool> {
+    let memory = Path::new("/dev/shm");
+    let grounds = Grounds::make(memory.is_dir().then_some(memory), Filesystem::Plain)?;
+    one(&format!("{driver}:user-namespace"), descriptor(driver)?, grounds, filter)
 }
 
 fn one(label: &str, descriptor: Descriptor, grounds: Grounds, filter: &str) -> Result<bool> {
@@ -106,7 +136,13 @@ fn forbidden_skips(report: &Report) -> Vec<String> {
             .filter_map(|line| line.split(" # ").next()?.split_once(' '))
             .any(|(driver, start)| driver == report.driver && case.starts_with(start))
     };
-    let unmet = |reason: &str| reason.starts_with("the driver ") || reason.starts_with("the store is not on");
+    let as_root = !storage_core::mount::in_user_namespace();
+    let unmet = |reason: &str| {
+        reason.starts_with("the driver ")
+            || reason.starts_with("the store is not on")
+            || (!as_root && reason == "needs root of the machine")
+            || (report.filesystem == Filesystem::Plain && reason == "the filesystem is not this run's alone")
+    };
     let skipped = report.done.iter().filter_map(|done| match &done.outcome {
         Outcome::Skipped(reason) if !unmet(reason) && !may(&done.name) => Some(format!("{}: {reason}", done.name)),
         _ => None,

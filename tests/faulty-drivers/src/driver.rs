@@ -16,7 +16,7 @@ use storage_core::task::Task;
 
 use crate::Fault;
 use crate::handles::{FaultyComparison, FaultyStaged};
-use crate::misdeeds::{Store, detach};
+use crate::misdeeds::{Mark, Store, detach};
 
 /// A driver that does one thing wrong, and everything else as another driver does.
 #[derive(Debug)]
@@ -109,11 +109,11 @@ impl Driver for Faulty {
         self.inner.write_mark(held, id, home)
     }
 
-    fn mount_point(&self, id: &LayerId, home: Home) -> PathBuf {
+    fn mount_point(&self, id: &LayerId, home: Home) -> Result<PathBuf> {
         self.inner.mount_point(id, home)
     }
 
-    fn name_directories(&self, home: Home) -> Vec<PathBuf> {
+    fn name_directories(&self, home: Home) -> Result<Vec<PathBuf>> {
         self.inner.name_directories(home)
     }
 
@@ -137,17 +137,18 @@ impl Driver for Faulty {
         self.inner.whiteouts()
     }
 
-    fn own_directory(&self, id: &LayerId, home: Home) -> Option<PathBuf> {
+    fn own_directory(&self, id: &LayerId, home: Home) -> Result<Option<PathBuf>> {
         self.inner.own_directory(id, home)
     }
 
-    fn staging_homes(&self) -> Vec<PathBuf> {
+    fn staging_homes(&self) -> Result<Vec<PathBuf>> {
         self.inner.staging_homes()
     }
 
     fn begin(&self, held: &Shared<'_>, plan: &Plan) -> Result<Box<dyn Staged>> {
         let (fault, store, scrap) = (self.fault, self.store.clone(), self.scrap.clone());
-        Ok(Box::new(FaultyStaged { inner: self.inner.begin(held, plan)?, fault, store, scrap }))
+        let mark = if self.has(Fault::FailsAfterADeath) { Some(Mark::make(&scrap)?) } else { None };
+        Ok(Box::new(FaultyStaged { inner: self.inner.begin(held, plan)?, fault, store, scrap, _mark: mark }))
     }
 
     fn remove(&self, held: &mut Exclusive<'_>, id: &LayerId, home: Home) -> Result<Box<dyn Trash>> {

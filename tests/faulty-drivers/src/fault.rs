@@ -25,6 +25,8 @@ pub enum Fault {
     TakesALockTwice,
     /// Keeps a mount that only its own process knows.
     LeavesAMountAfterAKill,
+    /// Makes no layer any more once a process died that was making one.
+    FailsAfterADeath,
     /// Keeps the descriptor of a hold past its guard.
     KeepsAHandle,
     /// Replaces the lock file that is held.
@@ -44,6 +46,7 @@ impl Fault {
         Fault::CopiesUnderTheLock,
         Fault::TakesALockTwice,
         Fault::LeavesAMountAfterAKill,
+        Fault::FailsAfterADeath,
         Fault::KeepsAHandle,
         Fault::ReplacesTheLockFile,
     ];
@@ -61,6 +64,7 @@ impl Fault {
             Fault::CopiesUnderTheLock => "copies-under-the-lock",
             Fault::TakesALockTwice => "takes-a-lock-twice",
             Fault::LeavesAMountAfterAKill => "leaves-a-mount",
+            Fault::FailsAfterADeath => "fails-after-a-death",
             Fault::KeepsAHandle => "keeps-a-handle",
             Fault::ReplacesTheLockFile => "replaces-the-lock-file",
         }
@@ -76,9 +80,26 @@ impl Fault {
             Fault::TakesLocksInTheWrongOrder => Rule::R5,
             Fault::HoldsALockWhileExtracting | Fault::CopiesUnderTheLock => Rule::R6,
             Fault::TakesALockTwice => Rule::R7,
-            Fault::LeavesAMountAfterAKill => Rule::R8,
+            Fault::LeavesAMountAfterAKill | Fault::FailsAfterADeath => Rule::R8,
             Fault::KeepsAHandle => Rule::R9,
             Fault::ReplacesTheLockFile => Rule::R10,
+        }
+    }
+
+    /// The other rules that it breaks by that, or may where a process dies in the midst of it.
+    pub fn companions(self) -> &'static [Rule] {
+        match self {
+            // What is attached isn't counted, and stays where its process dies.
+            Fault::MountsWhileDiffing | Fault::MountsForAMoment => &[Rule::R3, Rule::R8],
+            // A mount may end in a call of a reader beside it; what is counted is not mounted.
+            Fault::UnmountsWithoutAsking => &[Rule::R1, Rule::R3, Rule::R8],
+            // Its own thread meets the lock that it left.
+            Fault::HoldsALockWhileExtracting => &[Rule::R7],
+            // What isn't counted is there when others look.
+            Fault::LeavesAMountAfterAKill => &[Rule::R3],
+            // The layers are held while the diff is read.
+            Fault::KeepsAHandle => &[Rule::R6],
+            _ => &[],
         }
     }
 
@@ -91,6 +112,7 @@ impl Fault {
             Fault::LosesACount => "unmount",
             Fault::WritesRecords | Fault::CopiesUnderTheLock => "commit",
             Fault::TakesLocksInTheWrongOrder | Fault::LeavesAMountAfterAKill | Fault::ReplacesTheLockFile => "mount",
+            Fault::FailsAfterADeath => "begin",
             Fault::HoldsALockWhileExtracting => "fill",
             Fault::TakesALockTwice => "metadata",
         }

@@ -13,7 +13,7 @@ use storage_core::ids::LayerId;
 use storage_core::task::Task;
 
 use crate::Fault;
-use crate::misdeeds::{Store, copy_a_lot, detach};
+use crate::misdeeds::{Mark, Store, copy_a_lot, detach};
 
 /// For how long a lock is kept that is nobody's to keep.
 const KEPT: Duration = Duration::from_millis(40);
@@ -25,6 +25,8 @@ pub(crate) struct FaultyStaged {
     pub(crate) fault: Fault,
     pub(crate) store: Store,
     pub(crate) scrap: PathBuf,
+    /// What says that it is being made.
+    pub(crate) _mark: Option<Mark>,
 }
 
 impl Staged for FaultyStaged {

@@ -3,11 +3,14 @@
 use std::fs::{self, File};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use storage_core::driver::Request;
+use storage_core::error::OsContext;
 use storage_core::lockfile::{Access, Hold, LockFile, Mode, Wait};
+use storage_core::{Error, Kind, Result};
 
 /// Where the store's own files are, guessed from what a driver is told.
 #[derive(Clone, Debug)]
@@ -104,4 +107,32 @@ pub(crate) fn copy_a_lot(directory: &Path) {
     let _ = File::open(&path).map(|file| file.as_raw_fd());
     let _ = fs::read(&path);
     let _ = fs::remove_file(&path);
+}
+
+/// A file that stands while a layer is made; one of a dead process is in everybody's way for ever.
+#[derive(Debug)]
+pub(crate) struct Mark(PathBuf);
+
+impl Mark {
+    pub(crate) fn make(directory: &Path) -> Result<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        fs::create_dir_all(directory).os("mkdir", directory)?;
+        for entry in fs::read_dir(directory).os("open directory", directory)?.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let process = name.strip_prefix("begun-").and_then(|rest| rest.split('-').next());
+            if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
+                return Err(Error::new(Kind::Busy, "begin").at(entry.path()).detail("somebody died here"));
+            }
+        }
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = directory.join(format!("begun-{}-{number}", std::process::id()));
+        fs::write(&path, "").os("write", &path)?;
+        Ok(Mark(path))
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
 }

@@ -34,8 +34,8 @@ pub fn descriptor(fault: Fault) -> Descriptor {
         };
     }
     of!(MountsWhileDiffing MountsForAMoment UnmountsWithoutAsking LosesACount WritesRecords TakesLocksInTheWrongOrder
-        HoldsALockWhileExtracting CopiesUnderTheLock TakesALockTwice LeavesAMountAfterAKill KeepsAHandle
-        ReplacesTheLockFile)
+        HoldsALockWhileExtracting CopiesUnderTheLock TakesALockTwice LeavesAMountAfterAKill FailsAfterADeath
+        KeepsAHandle ReplacesTheLockFile)
 }
 
 fn base(fault: Fault) -> Descriptor {

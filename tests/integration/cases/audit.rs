@@ -1,6 +1,7 @@
 //! `lamina audit`: of every driver, as root and in a user namespace, and of a store that is in use.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -18,6 +19,8 @@ pub(crate) const CASES: &[Case] = &[
     case("audit::five_hundred_deaths::overlay", 400, |s| kept(s, "overlay", &["--deaths", "504", "--rounds", "1"])),
     case("audit::a_thousand_rounds::btrfs", 400, |s| kept(s, "btrfs", &["--deaths", "7", "--rounds", "167"])),
     case("audit::of_a_store_changes_nothing::overlay", 60, watch_only),
+    case("audit::of_a_store_without_caches_changes_nothing::overlay", 60, watch_without_caches),
+    case("audit::of_a_store_in_use_blames_nobody::overlay", 60, watch_in_use),
     case("audit::of_a_store_finds_a_mount_that_nobody_counts::overlay", 60, watch_finds),
 ];
 
@@ -106,6 +109,64 @@ fn watch_only(scratch: &Scratch) -> Outcome {
     assert_eq!(reports[0]["ok"], true, "{out}");
     assert_eq!((tree::listing(scratch.path()), records(&store)), before, "watching changes nothing");
     store.unmount(&layer);
+    Ok(())
+}
+
+/// What drivers found out about a root is kept in the run root; whoever asks them anew tries mounts on the graph root.
+fn watch_without_caches(scratch: &Scratch) -> Outcome {
+    let store = Store::new(scratch, "store", "overlay");
+    store.create(&id("layer"), None);
+    let run = store.run_layers_dir().parent().expect("a run root").join("overlay");
+    for entry in fs::read_dir(&run).expect("list the home in the run root").flatten() {
+        if entry.file_type().expect("a type").is_file() {
+            fs::remove_file(entry.path()).expect("forget an answer");
+        }
+    }
+    let before = times(scratch.path());
+    must(watch(&store)?);
+    assert_eq!(times(scratch.path()), before, "watching changes nothing, for a moment neither");
+    // By what is on the root, too.
+    let mut unnamed = command()?;
+    let named = watch(&store)?;
+    let mut args: Vec<_> = named.get_args().map(ToOwned::to_owned).collect();
+    let driver = args.iter().position(|arg| arg == "-s").expect("the driver is named");
+    args.drain(driver..driver + 2);
+    unnamed.args(args);
+    assert!(must(unnamed).contains("\"overlay\""), "the driver is found");
+    assert_eq!(times(scratch.path()), before, "watching changes nothing, for a moment neither");
+    Ok(())
+}
+
+/// When something in each directory, and each file, was last changed.
+fn times(root: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open = vec![root.to_path_buf()];
+    while let Some(path) = open.pop() {
+        let meta = fs::symlink_metadata(&path).expect("stat in a store");
+        found.push(format!("{} {}.{}", path.display(), meta.ctime(), meta.ctime_nsec()));
+        if meta.is_dir() {
+            open.extend(fs::read_dir(&path).expect("list").map(|entry| entry.expect("list").path()));
+        }
+    }
+    found.sort();
+    found
+}
+
+fn watch_in_use(scratch: &Scratch) -> Outcome {
+    let store = Store::new(scratch, "store", "overlay");
+    store.create(&id("base"), None);
+    let watching = watch(&store)?.stdout(std::process::Stdio::piped()).spawn().expect("start a watch");
+    for number in 0..6 {
+        store.create(&id(format!("layer {number}")), Some(&id("base")));
+        store.mount(&id(format!("layer {number}")));
+        store.unmount(&id(format!("layer {number}")));
+    }
+    let ended = watching.wait_with_output().expect("the end of the watch");
+    let out = String::from_utf8_lossy(&ended.stdout).into_owned();
+    let reports: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(reports[0]["ok"], true, "{out}");
+    let told: std::collections::BTreeMap<_, _> = verdicts(&reports[0]).into_iter().collect();
+    assert_eq!((told["R4"].as_str(), told["R3"].as_str(), told["R6"].as_str()), ("kept", "not judged", "not judged"));
     Ok(())
 }
 

@@ -33,9 +33,12 @@ mod load;
 mod loaded;
 mod meanwhile;
 mod network;
+mod on_btrfs;
 mod on_zfs;
 mod ordinary;
 mod peers;
+mod plugins;
+mod plugins_broken;
 mod power;
 mod quiet;
 mod records;
@@ -44,6 +47,7 @@ mod roundtrip;
 mod stall;
 mod tour;
 mod transient;
+mod unmount;
 mod zfs_meanwhile;
 
 const CASES: &[&[Case]] = &[
@@ -66,6 +70,7 @@ const CASES: &[&[Case]] = &[
     stall::CASES,
     diff_while_mounted::CASES,
     deadlock::CASES,
+    unmount::CASES,
     meanwhile::CASES,
     quiet::CASES,
     hammer::CASES,
@@ -84,7 +89,10 @@ const CASES: &[&[Case]] = &[
     load::CASES,
     power::CASES,
     bad_input::CASES,
+    plugins::CASES,
+    plugins_broken::CASES,
     tour::CASES,
+    on_btrfs::CASES,
     audit::CASES,
     on_zfs::CASES,
     zfs_meanwhile::CASES,

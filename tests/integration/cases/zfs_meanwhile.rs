@@ -44,7 +44,7 @@ fn hammered(scratch: &Scratch) -> Outcome {
     fs::write(store.mount(&layer).join("new"), "new").expect("write in a mounted layer");
     store.unmount(&layer);
     let content = fs::read(&archive).expect("read an archive");
-    let rounds = if machine::full() { 1000 } else { 120 };
+    let rounds = if machine::full() { 1000 } else { 48 };
     let (begun, running, diffs) = (AtomicUsize::new(0), AtomicUsize::new(3), AtomicUsize::new(0));
     let all = Hammered { store, base, layer, content, rounds, begun, running, diffs };
     thread::scope(|scope| {

@@ -12,6 +12,7 @@ pub mod images;
 pub mod invariants;
 pub mod lock;
 pub mod machine;
+pub mod plugins;
 pub mod random;
 pub mod rootfs;
 pub mod runner;

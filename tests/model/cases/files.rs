@@ -57,7 +57,7 @@ impl Sim {
 impl Files for Sim {
     type File = SimFile;
 
-    fn descriptor<'f>(&self, _file: &'f Self::File) -> Option<std::os::fd::BorrowedFd<'f>> {
+    fn descriptor<'f>(&self, _file: &'f SimFile) -> Option<std::os::fd::BorrowedFd<'f>> {
         None
     }
 

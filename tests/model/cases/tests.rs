@@ -18,7 +18,7 @@ const ORDERS: [Order; 2] = [Order::Random, Order::Priority];
 /// Each fault with the scenario that finds it and the number of schedules by priority within which it does.
 const FAULTS: [(Fault, &str, Order, u64); 8] = [
     (Fault::RecordsBeforeLastWriter, "writers", Order::Priority, 20_000),
-    (Fault::JudgedByNumber, "numbers", Order::Random, 50_000),
+    (Fault::JudgedByNumber, "numbers", Order::Random, 10_000),
     (Fault::CountBeforeLock, "mounts", Order::Priority, 500),
     (Fault::LockFileNotCompared, "replaced-lock", Order::Priority, 1_000),
     (Fault::PlaceNotCompared, "staging", Order::Priority, 2_000),

@@ -92,7 +92,7 @@ impl Store {
 
     /// Runs a script in a layer that is there.
     pub(crate) fn edit(&self, layer: &LayerRef, script: &str) -> String {
-        shell(&self.driver.mount_point(&layer.id, layer.home), script)
+        shell(&self.driver.mount_point(&layer.id, layer.home).unwrap(), script)
     }
 
     pub(crate) fn compare(&mut self, layer: &LayerRef, base: Option<&LayerRef>) -> Box<dyn Comparison> {

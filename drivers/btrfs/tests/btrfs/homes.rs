@@ -42,7 +42,7 @@ fn with_additional(prepare: &str) {
         let view = store.view(&a).unwrap();
         shell(place, "flock -n -x add/btrfs/subvolumes/a true");
         view.check().unwrap();
-        assert_eq!(store.driver.mount_point(&a.id, a.home), add.join("btrfs/subvolumes/a"));
+        assert_eq!(store.driver.mount_point(&a.id, a.home).unwrap(), add.join("btrfs/subvolumes/a"));
         assert_eq!(kind(store.exclusive(|driver, held| driver.remove(held, &a.id, a.home))), Some(Kind::ReadOnlyStore));
         let into = Plan { home: ADDITIONAL, ..Plan::new(Start::OnParent(None)) };
         assert_eq!(kind(store.shared(|driver, held| driver.begin(held, &into))), Some(Kind::ReadOnlyStore));
@@ -79,7 +79,7 @@ fn layers_are_made_and_removed_in_a_separate_image_store() {
         make(&mut store, &placed(&[("c", Home::Own), ("a", Home::ImageStore)]), "");
         let list = "ls btrfs/subvolumes img/btrfs/subvolumes";
         assert_eq!(shell(place, list), "btrfs/subvolumes:\nc\n\nimg/btrfs/subvolumes:\na\n");
-        assert_eq!(store.driver.name_directories(Home::ImageStore), [place.join("img/btrfs/subvolumes")]);
+        assert_eq!(store.driver.name_directories(Home::ImageStore).unwrap(), [place.join("img/btrfs/subvolumes")]);
         let trash = store.exclusive(|driver, held| driver.remove(held, &a.id, a.home)).unwrap();
         trash.reclaim(&Task::new("reclaim")).unwrap();
         assert_eq!(shell(place, list), "btrfs/subvolumes:\nc\n\nimg/btrfs/subvolumes:\n");

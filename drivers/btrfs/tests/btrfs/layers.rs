@@ -199,7 +199,7 @@ fn a_mount_is_the_directory_itself() {
         };
         let read_only = MountOptions { read_only: true, options: vec!["nodev".into()], ..MountOptions::default() };
         let path = mount(&a, &read_only).unwrap();
-        assert_eq!(path, store.driver.mount_point(&a.id, Home::Own));
+        assert_eq!(path, store.driver.mount_point(&a.id, Home::Own).unwrap());
         let special = MountOptions { options: vec!["metacopy=on".into()], ..MountOptions::default() };
         assert_eq!(kind(mount(&a, &special)), Some(Kind::NotSupported));
         assert_eq!(kind(mount(&chain(&["none"]), &read_only)), Some(Kind::NotFound));

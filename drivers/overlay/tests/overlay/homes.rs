@@ -89,7 +89,7 @@ fn a_layer_that_is_not_of_the_own_home_is_mounted_read_only_in_the_run_root() {
             for (layer, shown) in [(&b, "d\nf\nh\n"), (&a, "d\nf\n"), (&image, "f\n")] {
                 let merged = store.mount(layer, &MountOptions::default()).unwrap();
                 assert_eq!(merged, dir.path().join("run").join(layer.id.as_str()).join("merged"));
-                assert_eq!(merged, store.driver.mount_point(&layer.id, layer.home));
+                assert_eq!(merged, store.driver.mount_point(&layer.id, layer.home).unwrap());
                 assert_eq!(shell_output(&merged, "ls"), shown);
                 let written = std::fs::write(merged.join("x"), "x");
                 assert_eq!(written.err().and_then(|error| error.raw_os_error()), Some(libc::EROFS));
@@ -146,7 +146,7 @@ fn layers_are_staged_made_and_removed_in_a_separate_image_store() {
         assert!(exists(store, Home::ImageStore) && !exists(store, Home::Own));
         let links = |path: &str| std::fs::read_dir(dir.path().join(path)).unwrap().count();
         assert_eq!((links("overlay/l"), links("img/overlay/l")), (1, 1));
-        let names = store.driver.name_directories(Home::ImageStore);
+        let names = store.driver.name_directories(Home::ImageStore).unwrap();
         assert_eq!(names, ["img/overlay", "img/overlay/l"].map(|path| dir.path().join(path)));
         let replaced = Start::Replacing { layer: a.clone(), empty: false };
         let mut staged = store.begin(replaced).unwrap();

@@ -40,7 +40,7 @@ fn a_child_of_a_layer_in_an_additional_store_is_a_copy_and_nothing_is_changed_th
         let view = store.view(&a)?;
         shell(dir.path(), "flock -n -x add/vfs/dir/a true");
         view.check()?;
-        assert_eq!(store.driver.mount_point(&a.id, a.home), add.join("vfs/dir/a"));
+        assert_eq!(store.driver.mount_point(&a.id, a.home).unwrap(), add.join("vfs/dir/a"));
         assert_eq!(kind(store.exclusive(|driver, held| driver.remove(held, &a.id, a.home))), Some(Kind::ReadOnlyStore));
         let into = Plan { home: ADDITIONAL, ..Plan::new(Start::OnParent(None)) };
         assert_eq!(kind(store.shared(|driver, held| driver.begin(held, &into))), Some(Kind::ReadOnlyStore));
@@ -61,7 +61,7 @@ fn layers_are_made_and_removed_in_a_separate_image_store() {
     make(&mut store, &a, "echo one >f");
     make(&mut store, &placed(&[("c", Home::Own), ("a", Home::ImageStore)]), "");
     assert_eq!(shell(dir.path(), "ls vfs/dir img/vfs/dir"), "img/vfs/dir:\na\n\nvfs/dir:\nc\n");
-    assert_eq!(store.driver.name_directories(Home::ImageStore), [dir.path().join("img/vfs/dir")]);
+    assert_eq!(store.driver.name_directories(Home::ImageStore).unwrap(), [dir.path().join("img/vfs/dir")]);
     let trash = store.exclusive(|driver, held| driver.remove(held, &a.id, a.home)).unwrap();
     trash.reclaim(&Task::new("reclaim")).unwrap();
     assert_eq!(shell(dir.path(), "ls vfs/dir img/vfs/dir"), "img/vfs/dir:\n\nvfs/dir:\nc\n");

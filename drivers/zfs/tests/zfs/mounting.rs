@@ -69,6 +69,20 @@ fn a_mount_for_reading_keeps_nobody_from_writing() {
 }
 
 #[test]
+fn a_mount_in_use_stays_when_only_unused_ones_are_meant() {
+    let mut store = Store::new();
+    let a = store.make(&["a"], "echo one >f");
+    let path = mount(&mut store, &a, &MountOptions::default()).unwrap();
+    let file = std::fs::File::open(path.join("f")).unwrap();
+    let mut release = || store.mounting(|driver, held| driver.unmount(held, &a.id, Home::Own, Extent::Unused));
+    assert_eq!(kind(release()), Some(Kind::Busy));
+    assert!(path.join("f").exists());
+    drop(file);
+    let _ = release().unwrap();
+    assert!(!path.exists(), "the mount point goes with the mount");
+}
+
+#[test]
 fn something_else_at_the_mount_point_is_left_alone() {
     let mut store = Store::new();
     let a = store.make(&["a"], "");

@@ -1,6 +1,7 @@
 //! Views: read-only, without a path, in nobody's way.
 
 use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use storage_core::Kind;
 use storage_core::driver::{Driver, Extent, Home, MountOptions};
@@ -56,4 +57,30 @@ fn a_layer_that_is_being_viewed_is_removed_and_destroyed_later() {
     drop(view);
     store.sweep();
     assert_eq!(store.leftovers(), "");
+}
+
+// The kernel owns a dataset a moment longer than its last mount is there.
+#[test]
+fn views_that_end_are_in_no_mounts_way() {
+    let features = Features::of_kernel();
+    let mut store = Store::with(features, &[]);
+    let a = store.make(&["a"], "echo one >f");
+    let (root, over) = (store.root.clone(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut viewer = Store::at(&root, features, &[]);
+            while !over.load(Ordering::Relaxed) {
+                drop(viewer.view(&a).expect("a view"));
+            }
+        });
+        for round in 0..40 {
+            let mounted = store.mounting(|driver, held| driver.mount(held, &a, &MountOptions::default()));
+            if mounted.is_err() {
+                over.store(true, Ordering::Relaxed);
+            }
+            std::fs::write(mounted.expect("a mount").join("f"), format!("{round}")).unwrap();
+            let _ = store.mounting(|driver, held| driver.unmount(held, &a.id, Home::Own, Extent::One)).unwrap();
+        }
+        over.store(true, Ordering::Relaxed);
+    });
 }

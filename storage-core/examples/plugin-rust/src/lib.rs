@@ -5,8 +5,8 @@
 //! HOME/tempdirs/     staging and trash
 //! ```
 //!
-//! It is written like a driver inside the tree. The last line makes a plugin of it; the one before registers it in programs
-//! that link it.
+//! It is written like a driver inside the tree. The last line makes a plugin of it, with the feature `plugin`; the one before
+//! registers it in programs that link it.
 
 use std::fs::{DirBuilder, Permissions};
 use std::os::fd::OwnedFd;
@@ -25,7 +25,7 @@ use storage_core::fs::copy::{Side, copy_tree};
 use storage_core::fs::{TempDirs, lasting_identity, open_directory};
 use storage_core::idmap::{Maps, Shift, Threads, chown_tree};
 use storage_core::ids::LayerId;
-use storage_core::mount::{Features, read_only_clone};
+use storage_core::mount::{Features, MountFlags, read_only_clone};
 use storage_core::task::Task;
 
 /// The driver's entry in the registry.
@@ -86,6 +86,14 @@ impl TreeCopy {
         self.layers().join(id.as_str())
     }
 
+    /// Fails for every home but the one that there is.
+    fn own(&self, home: Home) -> Result<&Self> {
+        if home == Home::Own {
+            return Ok(self);
+        }
+        Err(Error::new(Kind::NotSupported, "find home").at(&self.home).detail("treecopy works in one home only"))
+    }
+
     fn tempdirs(&self) -> TempDirs {
         TempDirs::new(self.home.join("tempdirs"))
     }
@@ -113,27 +121,29 @@ impl Driver for TreeCopy {
         Vec::new()
     }
 
-    fn exists(&self, _held: &Shared<'_>, id: &LayerId, _home: Home) -> Result<bool> {
-        self.is_there(id)
+    fn exists(&self, _held: &Shared<'_>, id: &LayerId, home: Home) -> Result<bool> {
+        self.own(home)?.is_there(id)
     }
 
-    fn list(&self, _held: &Shared<'_>, _home: Home) -> Result<Vec<String>> {
-        let layers = self.layers();
+    fn list(&self, _held: &Shared<'_>, home: Home) -> Result<Vec<String>> {
+        let layers = self.own(home)?.layers();
         let entries = std::fs::read_dir(&layers).os("read directory", &layers)?;
-        entries.map(|entry| Ok(entry.os("read directory", &layers)?.file_name().to_string_lossy().into_owned())).collect()
+        entries
+            .map(|entry| Ok(entry.os("read directory", &layers)?.file_name().to_string_lossy().into_owned()))
+            .collect()
     }
 
     fn metadata(&self, _held: &Shared<'_>, _layer: &LayerRef) -> Result<Vec<(String, String)>> {
         Ok(Vec::new())
     }
 
-    fn identity(&self, _held: &Shared<'_>, id: &LayerId, _home: Home) -> Result<String> {
-        let path = self.layer(id);
+    fn identity(&self, _held: &Shared<'_>, id: &LayerId, home: Home) -> Result<String> {
+        let path = self.own(home)?.layer(id);
         lasting_identity(open_directory(&path)?, &path)
     }
 
     fn view(&self, _held: &Shared<'_>, layer: &LayerRef) -> Result<View> {
-        let pin = PinnedDir::open(self.layer(&layer.id))?;
+        let pin = PinnedDir::open(self.own(layer.home)?.layer(&layer.id))?;
         let root = read_only_clone(pin.path(), Some(pin.id()), Features::of_kernel())?;
         Ok(View::new(root, vec![Box::new(pin)]))
     }
@@ -149,36 +159,39 @@ impl Driver for TreeCopy {
         Ok(Box::new(Naive::new(self.view(held, layer)?, base, maps.clone())))
     }
 
-    fn is_untouched(&self, _held: &Shared<'_>, _layer: &LayerRef) -> Result<bool> {
-        Ok(false)
+    /// A copy doesn't know what of it is its own, so only an empty base layer surely has nothing.
+    fn is_untouched(&self, _held: &Shared<'_>, layer: &LayerRef) -> Result<bool> {
+        let path = self.own(layer.home)?.layer(&layer.id);
+        let is_empty = std::fs::read_dir(&path).os("read directory", &path)?.next().is_none();
+        Ok(layer.ancestors.is_empty() && is_empty)
     }
 
     fn write_mark(&self, _held: &Shared<'_>, _id: &LayerId, _home: Home) -> Result<Option<String>> {
         Ok(None)
     }
 
-    fn mount_point(&self, id: &LayerId, _home: Home) -> PathBuf {
-        self.layer(id)
+    fn mount_point(&self, id: &LayerId, _home: Home) -> Result<PathBuf> {
+        Ok(self.layer(id))
     }
 
-    fn name_directories(&self, _home: Home) -> Vec<PathBuf> {
-        vec![self.layers()]
+    fn name_directories(&self, home: Home) -> Result<Vec<PathBuf>> {
+        Ok(self.own(home).map_or_else(|_| Vec::new(), |own| vec![own.layers()]))
     }
 
-    fn is_mounted(&self, _held: &Shared<'_>, _id: &LayerId, _home: Home) -> Result<bool> {
-        Ok(false)
+    fn is_mounted(&self, _held: &Shared<'_>, _id: &LayerId, home: Home) -> Result<bool> {
+        self.own(home).map(|_| false)
     }
 
-    fn staging_homes(&self) -> Vec<PathBuf> {
-        vec![self.tempdirs().root().to_path_buf()]
+    fn staging_homes(&self) -> Result<Vec<PathBuf>> {
+        Ok(vec![self.tempdirs().root().to_path_buf()])
     }
 
     fn begin(&self, _held: &Shared<'_>, plan: &Plan) -> Result<Box<dyn Staged>> {
         Ok(Box::new(StagedCopy::begin(self, plan)?))
     }
 
-    fn remove(&self, _held: &mut Exclusive<'_>, id: &LayerId, _home: Home) -> Result<Box<dyn Trash>> {
-        Ok(Box::new(self.tempdirs().trash(&self.layer(id))?))
+    fn remove(&self, _held: &mut Exclusive<'_>, id: &LayerId, home: Home) -> Result<Box<dyn Trash>> {
+        Ok(Box::new(self.own(home)?.tempdirs().trash(&self.layer(id))?))
     }
 
     fn heal(&self, _held: &mut Exclusive<'_>, _layer: &LayerRef) -> Result<()> {
@@ -186,10 +199,12 @@ impl Driver for TreeCopy {
     }
 
     fn mount(&self, _held: &mut Mounting<'_>, layer: &LayerRef, options: &MountOptions) -> Result<PathBuf> {
-        if !options.options.is_empty() || options.namespace.is_some() {
-            return Err(Error::new(Kind::NotSupported, "mount layer").detail("a directory has no mount options"));
+        // Options that every mount has are tolerated; those of a filesystem can't be honoured.
+        let flags = MountFlags::parse(options.options.iter().map(String::as_str));
+        if !flags.data.is_empty() || options.namespace.is_some() {
+            return Err(Error::new(Kind::NotSupported, "mount layer").detail("a directory has no such options"));
         }
-        let path = self.layer(&layer.id);
+        let path = self.own(layer.home)?.layer(&layer.id);
         if self.is_there(&layer.id)? { Ok(path) } else { Err(Error::new(Kind::NotFound, "mount layer").at(path)) }
     }
 
@@ -222,7 +237,9 @@ impl StagedCopy {
         }
         let origin = match &plan.start {
             Start::OnParent(None) => None,
-            Start::OnParent(Some(layer)) | Start::Replacing { layer, .. } => Some(PinnedDir::open(driver.layer(&layer.id))?),
+            Start::OnParent(Some(layer)) | Start::Replacing { layer, .. } => {
+                Some(PinnedDir::open(driver.layer(&layer.id))?)
+            }
         };
         let is_base = origin.is_none();
         let place = StagingPlace::new(driver.tempdirs(), origin)?;
@@ -285,4 +302,5 @@ impl Staged for StagedCopy {
 
 inventory::submit! { DESCRIPTOR }
 
+#[cfg(feature = "plugin")]
 storage_core::export_driver!(DESCRIPTOR);

@@ -58,7 +58,9 @@ fn checks() -> String {
     check(format!("LAMINA_DRIVER_ABI == {ABI}"));
     for (name, size, fields) in structures() {
         check(format!("sizeof({name}) == {size}"));
-        fields.iter().for_each(|(field, offset)| check(format!("offsetof({name}, {field}) == {offset}")));
+        for (field, offset) in fields {
+            check(format!("offsetof({name}, {field}) == {offset}"));
+        }
     }
     let table = "struct lamina_driver_table";
     check(format!("sizeof({table}) == {}", size_of::<Table>()));

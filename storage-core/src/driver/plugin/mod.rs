@@ -6,6 +6,7 @@
 //!
 //! [`export_driver!`]: crate::export_driver
 #![allow(unsafe_code, reason = "the border to C: these files are its one address")]
+#![allow(clippy::borrow_as_ptr, reason = "what is borrowed for one call is handed over as a pointer for that call")]
 
 mod codes;
 mod export;

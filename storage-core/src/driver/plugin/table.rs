@@ -52,6 +52,7 @@ border! {
         remedy: Str,
         cause: Str,
         number: i32,
+        reserved: i32,
     }
 
     /// What comes with every call.
@@ -169,6 +170,8 @@ table! {
         strays(*mut RawDriver, *const Call, EachText, *mut c_void) -> i32;
         recall_parent(*mut RawDriver, *const Call, *const Place, EachText, *mut c_void) -> i32;
         staged_settle(*mut RawStaged, *const Call, *const Layer, i32) -> i32;
+        staged_whiteouts(*mut RawStaged, *const Call, *mut i32) -> i32;
+        staged_refusals(*mut RawStaged, *const Call, *mut i32) -> i32;
         compare(*mut RawDriver, *const Call, *const Layer, *const Layer, *const RawOwners, *mut *mut RawComparison) -> i32;
 
         comparison_changes(*mut RawComparison, *const Call, EachChange, *mut c_void) -> i32;
@@ -176,8 +179,6 @@ table! {
         comparison_size(*mut RawComparison, *const Call, *mut u64) -> i32;
         comparison_check(*mut RawComparison, *const Call) -> i32;
         comparison_close(*mut RawComparison);
-        staged_whiteouts(*mut RawStaged, *const Call, *mut i32) -> i32;
-        staged_refusals(*mut RawStaged, *const Call, *mut i32) -> i32;
 
         heal(*mut RawDriver, *const Call, *const Layer) -> i32;
         remove_strays(*mut RawDriver, *const Call, *mut u64) -> i32;
@@ -213,6 +214,11 @@ unsafe impl Growing for RawPlan {}
 // SAFETY: as above.
 unsafe impl Growing for RawMount {}
 
+/// Whether a structure of so many bytes can end where it does: all of them are made of whole words.
+pub(super) fn is_whole(size: usize) -> bool {
+    size.is_multiple_of(size_of::<usize>())
+}
+
 /// What stands at `from`: as much of it as both sides know, the rest zero.
 ///
 /// # Safety
@@ -224,7 +230,7 @@ pub(super) unsafe fn received<T: Growing>(from: *const T) -> Option<T> {
     }
     // SAFETY: every such structure begins with its size.
     let size = unsafe { from.cast::<usize>().read() };
-    if size < size_of::<usize>() {
+    if size < size_of::<usize>() || !is_whole(size) {
         return None;
     }
     // SAFETY: see `received_bytes`; the caller vouches for `size` bytes.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 pub(super) use super::table::Str;
 
 /// The longest text or path that is taken.
-const LONGEST: usize = 1 << 20;
+pub(super) const LONGEST: usize = 1 << 20;
 
 impl Str {
     pub(super) const EMPTY: Str = Str { data: std::ptr::null(), length: 0 };

@@ -98,7 +98,10 @@ impl Store {
             }
         };
         match place_of(driver, &id, layer.home(), reference.as_ref()) {
-            Ok(None) => found.push(finding(FindingKind::PlaceMissing).at(self.gate.mount_point(&id, layer.home()))),
+            Ok(None) => found.push(match self.gate.mount_point(&id, layer.home()) {
+                Ok(path) => finding(FindingKind::PlaceMissing).at(path),
+                Err(error) => finding(FindingKind::PlaceMissing).because(&error),
+            }),
             Ok(Some(flaws)) => found.extend(flaws.into_iter().map(|flaw| {
                 let kind = if flaw.cure == Cure::Heal { FindingKind::LayerLinks } else { FindingKind::LayerBroken };
                 finding(kind).at(flaw.path).detail(flaw.detail)

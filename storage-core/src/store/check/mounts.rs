@@ -8,7 +8,7 @@ use super::finding::{Finding, FindingKind};
 use crate::error::Result;
 use crate::ids::LayerId;
 use crate::locks::ThreadKey;
-use crate::locks::counting::Counts;
+use crate::locks::counting::{Counted, Counts};
 use crate::mount::elsewhere;
 use crate::store::Store;
 use crate::store::layers::LayerTable;
@@ -33,7 +33,7 @@ impl Check<'_> {
             return Ok(());
         }
         let (layers, counts) = (store.layers()?, store.mounts.snapshot()?);
-        let suspects = store.disagreements(&layers, &counts);
+        let suspects = store.disagreements(&layers, &counts)?;
         if suspects.is_empty() {
             return Ok(());
         }
@@ -41,7 +41,7 @@ impl Check<'_> {
         let certain = {
             let (layers, mut key) = store.layers.read(key, &store.wait)?;
             let (mounts, _key) = store.mounts.read(&mut key, &store.wait)?;
-            store.disagreements(layers.table(), mounts.table())
+            store.disagreements(layers.table(), mounts.table())?
         };
         for one in certain {
             let finding = |kind| Finding::of_layer(kind, one.id.as_str()).at(&one.path);
@@ -58,28 +58,33 @@ impl Check<'_> {
 
 impl Store {
     /// The layers whose mounts and counts disagree. A mount counts that stands in this mount namespace. That a layer is mounted nowhere is told only when every process could be
-    /// asked.
-    pub(in crate::store) fn disagreements(&self, layers: &LayerTable, counts: &MountTable) -> Vec<Disagreement> {
+    /// asked, or the machine was started since it was counted.
+    pub(in crate::store) fn disagreements(
+        &self,
+        layers: &LayerTable,
+        counts: &MountTable,
+    ) -> Result<Vec<Disagreement>> {
         let ids = layers.records().map(|layer| layer.id.as_str()).chain(counts.iter().map(|mount| mount.id.as_str()));
         let places: BTreeMap<LayerId, PathBuf> = ids
             .filter_map(|id| LayerId::from_store(id).ok())
             .map(|id| {
                 let home = layers.get(id.as_str()).map_or(crate::driver::Home::Own, |layer| layer.home());
-                (id.clone(), self.gate.mount_point(&id, home))
+                Ok((id.clone(), self.gate.mount_point(&id, home)?))
             })
-            .collect();
+            .collect::<Result<_>>()?;
         let paths: Vec<PathBuf> = places.values().cloned().collect();
         let (seen, unreadable) = elsewhere::look_for_all(&paths);
         let mut found = Vec::new();
         for ((id, path), holders) in places.into_iter().zip(seen) {
             let count = counts.count(id.as_str());
-            let lost = count > 0 && holders.is_empty() && unreadable == 0;
+            let certain = unreadable == 0 || counts.counted(id.as_str()) == Counted::BeforeBoot;
+            let lost = count > 0 && holders.is_empty() && certain;
             // A namespace that was made while the layer was mounted keeps its copy, which nobody counts or takes away.
             let leaked = count == 0 && elsewhere::is_here(&holders);
             if lost || leaked {
                 found.push(Disagreement { id, path, count, holders });
             }
         }
-        found
+        Ok(found)
     }
 }

@@ -93,7 +93,7 @@ impl Store {
     /// Places of staging and trash that nobody holds.
     pub(super) fn stale_places(&self) -> Result<BTreeSet<PathBuf>> {
         let mut stale = BTreeSet::new();
-        for places in self.gate.staging_homes().into_iter().map(TempDirs::new).chain(self.all_side_places()) {
+        for places in self.gate.staging_homes()?.into_iter().map(TempDirs::new).chain(self.all_side_places()) {
             stale.extend(places.stale()?);
         }
         Ok(stale)

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Kind, Result};
-use crate::locks::counting::Counts;
+use crate::locks::counting::{Counted, Counts};
 use crate::locks::{RecordBytes, Table};
+use crate::mount::boot_id;
 use crate::store::records::json;
 
 /// One mounted layer.
@@ -13,6 +14,10 @@ pub(crate) struct MountPoint {
     pub(crate) id: String,
     pub(crate) path: String,
     pub(crate) count: i64,
+    /// The boot in which Lamina last raised the count. The reference doesn't know the field, and leaves it out when it writes the
+    /// file: so it says something only as long as nobody else has counted.
+    #[serde(rename = "lamina-boot", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) boot: Option<String>,
     /// Fields that this version doesn't know.
     #[serde(flatten)]
     pub(crate) extra: BTreeMap<String, serde_json::Value>,
@@ -50,6 +55,9 @@ impl Counts for MountTable {
         let mut mounts = self.mounts.clone();
         match mounts.iter_mut().find(|mount| mount.id == id) {
             Some(mount) => {
+                if count as i64 > mount.count {
+                    mount.boot = boot_id().map(str::to_owned);
+                }
                 mount.count = count as i64;
                 path.clone_into(&mut mount.path);
             }
@@ -57,11 +65,25 @@ impl Counts for MountTable {
                 id: id.to_owned(),
                 path: path.to_owned(),
                 count: count as i64,
+                boot: boot_id().map(str::to_owned),
                 extra: BTreeMap::new(),
             }),
         }
         mounts.retain(|mount| mount.count > 0);
         MountTable { mounts }
+    }
+
+    fn restored(&self, former: &Self, id: &str, _path: &str) -> Self {
+        let others = self.mounts.iter().filter(|mount| mount.id != id);
+        MountTable { mounts: others.chain(former.get(id)).cloned().collect() }
+    }
+
+    fn counted(&self, id: &str) -> Counted {
+        let boot = self.get(id).and_then(|mount| mount.boot.as_deref());
+        match boot.zip(boot_id()) {
+            Some((then, now)) if then != now => Counted::BeforeBoot,
+            _ => Counted::InThisBoot,
+        }
     }
 }
 
@@ -109,5 +131,30 @@ mod tests {
         assert_eq!(String::from_utf8_lossy(&one_less), r#"[{"id":"a","path":"/p/a","count":1,"later":{"x":1}}]"#);
         assert_eq!(table.with_count("a", "/p/a", 0).serialise(0), b"[]");
         assert_eq!(table.with_count("d", "/p/d", 1).count("d"), 1);
+        let gone = table.with_count("a", "/p/a", 0);
+        assert_eq!(
+            gone.restored(&table, "a", "/p/a").serialise(0),
+            table.serialise(0),
+            "a count that came back is another"
+        );
+    }
+
+    #[test]
+    fn a_count_of_ours_is_known_to_be_of_another_boot_until_somebody_else_counts() {
+        let parse = |text: &str| {
+            let path = std::path::Path::new("mountpoints.json");
+            MountTable::parse(&[RecordBytes { path, bytes: Some(text.as_bytes()) }]).expect("table")
+        };
+        let fresh = MountTable::default().with_count("a", "/p/a", 1);
+        assert_eq!(fresh.counted("a"), Counted::InThisBoot);
+        let now = boot_id().expect("Linux has one");
+        let text = String::from_utf8(fresh.serialise(0)).expect("text");
+        assert_eq!(text, format!(r#"[{{"id":"a","path":"/p/a","count":1,"lamina-boot":"{now}"}}]"#));
+        let old = parse(&text.replace(now, "another").replace(":1,", ":3,"));
+        assert_eq!(old.counted("a"), Counted::BeforeBoot);
+        assert_eq!(old.with_count("a", "/p/a", 2).counted("a"), Counted::BeforeBoot, "less is still of that boot");
+        assert_eq!(old.with_count("a", "/p/a", 4).counted("a"), Counted::InThisBoot, "somebody has just mounted it");
+        assert_eq!(old.with_count("b", "/p/b", 1).counted("a"), Counted::BeforeBoot, "others say nothing about it");
+        assert_eq!(parse(r#"[{"id":"a","path":"/p/a","count":1}]"#).counted("a"), Counted::InThisBoot);
     }
 }

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 
 use super::{Repair, check, side_path};
 use crate::driver::{Home, SharedAccess};
-use crate::error::{OsContext, Result};
+use crate::error::{Kind, OsContext, Result};
 use crate::ids::LayerId;
 use crate::locks::counting::Counts;
 use crate::locks::{MayTake, ThreadKey};
@@ -142,8 +142,13 @@ impl Repair<'_> {
         let driver = store.gate.shared(&shared)?;
         for layer in layers.table().iter() {
             let (Ok(id), home) = (layer.layer_id(), layer.home()) else { continue };
-            if store.gate.has_kernel_mounts() && driver.is_mounted(&id, home)? {
-                table = table.with_count(id.as_str(), &store.gate.mount_point(&id, home).to_string_lossy(), 1);
+            let mounted = || match driver.is_mounted(&id, home) {
+                // Below what covers the place it may be mounted.
+                Err(error) if error.kind() == Kind::Busy => Ok(true),
+                mounted => mounted,
+            };
+            if store.gate.has_kernel_mounts() && mounted()? {
+                table = table.with_count(id.as_str(), &store.gate.mount_point(&id, home)?.to_string_lossy(), 1);
             }
         }
         let path = store.run_home().join("mountpoints.json");
@@ -209,10 +214,10 @@ impl Store {
 
     /// When the place of a layer was last changed: nothing else tells when it was made.
     fn time_of_place(&self, id: &LayerId, home: Home) -> String {
-        let split = self.tar_split_path(id.as_str()).symlink_metadata();
-        let place = split.or_else(|_| self.gate.mount_point(id, home).symlink_metadata());
+        let split = self.tar_split_path(id.as_str()).symlink_metadata().ok();
+        let place = split.or_else(|| self.gate.mount_point(id, home).ok()?.symlink_metadata().ok());
         let changed = |metadata: Metadata| OffsetDateTime::from_unix_timestamp(metadata.mtime()).ok();
-        place.ok().and_then(changed).map_or_else(json::now, json::written)
+        place.and_then(changed).map_or_else(json::now, json::written)
     }
 }
 

@@ -150,5 +150,16 @@ pub(super) fn places(graph: &Path, run: &Path, driver: &str) -> Places {
         files.push(lasting(kind).join(format!("{kind}.json")));
         files.push(lasting(kind).join(format!("{kind}.lock")));
     }
+    // Those in the run root are a transient store's.
+    let fleeting = run.join(format!("{driver}-containers"));
+    files.extend([&lasting("layers"), &running].map(|home| home.join("volatile-layers.json")));
+    files.extend([&lasting("containers"), &fleeting].map(|home| home.join("volatile-containers.json")));
+    files.extend(["containers.json", "containers.lock"].map(|name| fleeting.join(name)));
     Places { roots: vec![graph.to_path_buf(), run.to_path_buf()], counts, files }
+}
+
+/// The name of the lock file that protects a file of records: that of its level, also for what is volatile.
+pub(super) fn lock_name(file: &str) -> String {
+    let name = Path::new(file).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    format!("{}.lock", name.strip_prefix("volatile-").unwrap_or(&name))
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{self, File};
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use storage_core::driver::{Capability, Registry, Request, Roots};
@@ -21,6 +22,8 @@ use super::rule::Rule;
 
 /// How long one worker may take.
 const LIMIT: Duration = Duration::from_mins(2);
+/// How a victim is meant to end.
+const SIGKILL: i32 = nix::sys::signal::Signal::SIGKILL as i32;
 
 /// What is audited, and where.
 pub struct Subject<'a> {
@@ -145,20 +148,21 @@ impl<'a> Run<'a> {
         command.spawn().os("execve", "this program")
     }
 
-    /// Waits for a worker, and ends it when it takes too long.
-    fn wait(&mut self, child: &mut Child, order: &Order) -> Result<()> {
+    /// Waits for a worker, and ends it when it takes too long. How it ended.
+    fn wait(&mut self, child: &mut Child, order: &Order) -> Result<ExitStatus> {
         let started = Instant::now();
-        while child.try_wait().os("wait", "a worker")?.is_none() {
+        loop {
+            if let Some(status) = child.try_wait().os("wait", "a worker")? {
+                return Ok(status);
+            }
             // Each round of the crowd is given a second more.
             if started.elapsed() > LIMIT + Duration::from_secs(order.rounds) {
                 child.kill().os("kill", "a worker")?;
-                child.wait().os("wait", "a worker")?;
                 self.report.failures.push(format!("{}: it did not end within its limit", order.name()));
-                return Ok(());
+                return child.wait().os("wait", "a worker");
             }
             std::thread::sleep(Duration::from_millis(2));
         }
-        Ok(())
     }
 
     /// One worker and its story. Whether it did all it was told.
@@ -241,6 +245,10 @@ impl<'a> Run<'a> {
         self.wait(&mut child, &whole)?;
         let took = began.elapsed();
         if !self.heed(&whole) {
+            if kind > 0 {
+                // Others died before, and deeds of their kind were done by the crowd.
+                self.could_not_go_on(deed, &whole);
+            }
             return Ok(());
         }
         let events = read(&[whole.log()]).len() as u64;
@@ -256,10 +264,24 @@ impl<'a> Run<'a> {
                 let _ = child.kill();
             }
             let process = child.id();
-            self.wait(&mut child, &order)?;
+            let ended = self.wait(&mut child, &order)?;
+            // One that ended by itself, and not well, met what an earlier one left.
+            if !ended.success() && ended.signal() != Some(SIGKILL) {
+                self.heed(&order);
+                self.could_not_go_on(deed, &order);
+            }
             self.after_death(deed, &order, Some(process))?;
         }
         Ok(())
+    }
+
+    /// A victim failed by itself, after others had died.
+    fn could_not_go_on(&mut self, deed: Deed, victim: &Order) {
+        let story = Story::of(read(&[victim.log()]));
+        let failed = story.calls.iter().rfind(|call| call.after.is_some() && call.outcome != "ok");
+        let call = failed.map_or(deed.name(), |call| call.operation.as_str());
+        self.ledger.checked(deed.name(), Rule::R8).saw("processes that could not go on after deaths");
+        self.ledger.broken(deed.name(), Rule::R8, call, "after a death another process could not go on");
     }
 
     /// Lets the next process work, and looks at what is there then.

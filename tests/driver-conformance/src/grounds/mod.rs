@@ -164,10 +164,10 @@ impl Grounds {
     /// Takes everything away, and tells what could not be.
     pub fn remove(mut self) -> Result<()> {
         self.take_away()?;
-        match self.place.held.take() {
-            Some(held) => held.close(),
-            None => Ok(()),
-        }
+        self.place.held.take().map_or(Ok(()), TempDir::close)?;
+        // Other runs may have places there.
+        let _ = self.place.path.parent().map(std::fs::remove_dir);
+        Ok(())
     }
 
     fn take_away(&mut self) -> Result<()> {

@@ -257,7 +257,7 @@ impl Store {
         if swept.left > 0 {
             left.push(format!("{} places are in use", swept.left));
         }
-        for home in self.gate().staging_homes() {
+        for home in self.gate().staging_homes()? {
             if home.is_dir() {
                 left.extend(Tree::at(home).names("")?);
             }

@@ -61,8 +61,8 @@ impl Mountable for OneLayer<'_> {
         &self.id
     }
 
-    fn place(&self) -> PathBuf {
-        PathBuf::from("/home/merged")
+    fn place(&self) -> Result<PathBuf> {
+        Ok(PathBuf::from("/home/merged"))
     }
 
     fn has_kernel_mounts(&self) -> bool {
@@ -80,7 +80,7 @@ impl Mountable for OneLayer<'_> {
         } else {
             self.attach_now()?;
         }
-        Ok(self.place())
+        self.place()
     }
 
     fn detach(&mut self, _held: &mut Mounting<'_>) -> Result<()> {
@@ -89,7 +89,7 @@ impl Mountable for OneLayer<'_> {
         Ok(())
     }
 
-    fn check_gone(&self) -> Result<()> {
+    fn check_gone(&self, _counted: storage_core::locks::counting::Counted) -> Result<()> {
         self.world.step()?;
         let state = self.world.universe.state();
         if state.mounts.keys().any(|(_, id)| *id == self.id) {
@@ -163,7 +163,7 @@ impl Store {
     fn release_by_former_count(&self) -> Result<()> {
         let count = self.mounts.snapshot()?.count(LAYER);
         self.hold(|counting, layer| match count {
-            2.. => counting.set_count(LAYER, &layer.place(), count - 1),
+            2.. => counting.set_count(LAYER, &layer.place()?, count - 1),
             _ => counting.release(layer, Release::Force).map(drop),
         })
     }

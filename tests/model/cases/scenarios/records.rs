@@ -161,7 +161,7 @@ pub(crate) fn snapshots(fault: Fault) {
     check_written(&universe, &ghost);
 }
 
-/// A process of a writer and a reader beside a peer of the other order and another reader: few enough that an inode number
+/// A process of a writer and a reader, one of two readers, and a peer of the other order: few enough that an inode number
 /// often comes back while the last-writer record is still the same.
 pub(crate) fn numbers(fault: Fault) {
     let universe = universe();
@@ -171,7 +171,8 @@ pub(crate) fn numbers(fault: Fault) {
     let mut threads = Vec::new();
     let (process, writing, known) = (ours[0].clone(), Arc::clone(&level), Arc::clone(&ghost));
     threads.push(thread(&ours[0], "a writer", move || write(&process, &writing, &known, "a")));
-    for (world, level) in [(&ours[0], level), (&ours[1], open(&ours[1]))] {
+    let other = open(&ours[1]);
+    for (world, level) in [(&ours[0], level), (&ours[1], Arc::clone(&other)), (&ours[1], other)] {
         let (process, known) = (world.clone(), Arc::clone(&ghost));
         threads.push(thread(world, "a reader", move || (0..3).try_for_each(|_| look(&process, &level, &known))));
     }

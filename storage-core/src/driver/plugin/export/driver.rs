@@ -65,21 +65,21 @@ functions! {
 
     mount_point(place: *const Place, each: EachText, context: *mut c_void) |host, driver| {
         let (id, home) = values::place(place)?;
-        host.path(each, context, &driver.mount_point(&id, home))
+        host.path(each, context, &driver.mount_point(&id, home)?)
     }
 
     own_directory(place: *const Place, each: EachText, context: *mut c_void) |host, driver| {
         let (id, home) = values::place(place)?;
-        driver.own_directory(&id, home).map_or(Ok(()), |path| host.path(each, context, &path))
+        driver.own_directory(&id, home)?.map_or(Ok(()), |path| host.path(each, context, &path))
     }
 
     name_directories(home: u32, each: EachText, context: *mut c_void) |host, driver| {
-        let paths = driver.name_directories(values::home(home)?);
+        let paths = driver.name_directories(values::home(home)?)?;
         paths.iter().try_for_each(|path| host.path(each, context, path))
     }
 
     staging_homes(each: EachText, context: *mut c_void) |host, driver| {
-        driver.staging_homes().iter().try_for_each(|path| host.path(each, context, path))
+        driver.staging_homes()?.iter().try_for_each(|path| host.path(each, context, path))
     }
 
     sweep(milliseconds: u64, reclaimed: *mut u64, left: *mut u64) |host, driver| {

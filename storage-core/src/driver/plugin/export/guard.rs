@@ -51,6 +51,7 @@ fn panicked(operation: &'static str, panic: &(dyn Any + Send)) -> Error {
     Error::new(Kind::BadPlugin, operation).detail(format!("the driver panicked: {}", words.unwrap_or("without a word")))
 }
 
+#[allow(clippy::unused_self, reason = "only who was called has somebody to answer")]
 impl Host {
     fn tell(&self, error: &Error) {
         let Some((Some(fail), context)) = self.call.map(|call| (call.fail, call.context)) else { return };
@@ -64,6 +65,7 @@ impl Host {
             remedy: text(error.remedy_text()),
             cause: text(cause.as_deref()),
             number: error.errno().unwrap_or(0),
+            reserved: 0,
         };
         // SAFETY: the host gave the function and its context for this call, and what is told lives as long as the call of it.
         unsafe { fail(context, &failure) };

@@ -53,6 +53,8 @@ impl ExportedTable {
 /// Makes a shared object of a driver: `storage_core::export_driver!(DESCRIPTOR);` with the [`Descriptor`] that a program
 /// that links the driver would register.
 ///
+/// Put it behind a feature of the crate: it exports one fixed name, so a program can't link two drivers with it.
+///
 /// Build the crate as a `cdylib`, with panics that unwind. A panic in the driver becomes an error with
 /// [`crate::Kind::BadPlugin`]; one that can't unwind ends the process.
 #[macro_export]
@@ -171,4 +173,10 @@ unsafe extern "C" fn open<E: Exported>(
         driver.write(Box::into_raw(Box::new(opened)).cast());
         Ok(())
     })
+}
+
+/// The answer of a function that does `body`.
+#[cfg(test)]
+pub(super) fn for_tests(call: *const Call, body: &mut dyn FnMut() -> crate::error::Result<()>) -> i32 {
+    guard::answer(call, "test", |_| body())
 }

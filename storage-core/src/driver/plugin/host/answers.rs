@@ -1,13 +1,14 @@
 //! What functions of a plugin answer with: read, checked, and made into the library's own.
 
 use std::ffi::c_void;
-use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::ptr::NonNull;
 
 use super::super::table::{Call, EachDescriptor, EachFlaw, EachPair, EachText, RawDriver, Str};
+use super::super::text::LONGEST;
 use super::Plugin;
-use super::call::{Calling, Sink, deliver};
+use super::call::{Calling, Sink, deliver, deliver_always};
 use crate::error::{Error, Result};
 use crate::task::Task;
 
@@ -36,7 +37,7 @@ impl Opened {
 impl Drop for Opened {
     fn drop(&mut self) {
         if let Some(close) = self.plugin.table.close {
-            let _flying = self.plugin.watch.begin(self.plugin.name, self.plugin.file, "close");
+            let _flying = self.plugin.watched("close");
             // SAFETY: it was opened by this plugin, and nothing uses it any more.
             unsafe { close(self.raw()) };
         }
@@ -85,6 +86,28 @@ pub(super) fn texts(
     Ok(texts)
 }
 
+/// Calls a function that answers with names of files. One that is not UTF-8 is shown with signs of replacement: it is no
+/// layer's, and must not hide those that are.
+pub(super) fn names(
+    plugin: &'static Plugin,
+    operation: &'static str,
+    run: impl FnOnce(*const Call, EachText, *mut c_void) -> i32,
+) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    each_item(
+        plugin,
+        operation,
+        &mut |calling, item| {
+            // SAFETY: the header asks of plugins that what they deliver is whole until the function returns.
+            let name = unsafe { item.bytes(LONGEST) }.map_err(|wrong| calling.fault(wrong))?;
+            names.push(String::from_utf8_lossy(name).into_owned());
+            Ok(())
+        },
+        run,
+    )?;
+    Ok(names)
+}
+
 /// Calls a function that answers with paths.
 pub(super) fn paths(
     plugin: &'static Plugin,
@@ -102,6 +125,18 @@ pub(super) fn paths(
         run,
     )?;
     Ok(paths)
+}
+
+/// Calls a function that answers with one text that tells a layer's content from every other. No text tells nothing.
+pub(super) fn identity(
+    plugin: &'static Plugin,
+    operation: &'static str,
+    run: impl FnOnce(*const Call, EachText, *mut c_void) -> i32,
+) -> Result<String> {
+    match text(plugin, operation, run)? {
+        told if told.is_empty() => Err(plugin.fault(operation, "it answered with an empty text")),
+        told => Ok(told),
+    }
 }
 
 /// Calls a function that answers with one text.
@@ -148,6 +183,10 @@ pub(super) fn descriptors(
     let mut descriptors = Vec::new();
     Calling::run(plugin, operation, None, |calling, call| {
         let mut take = |number: i32| {
+            // It would be closed twice, and between the two the number may come to mean another file.
+            if descriptors.iter().any(|given: &OwnedFd| given.as_raw_fd() == number) {
+                return Err(calling.fault(format!("it gave the descriptor {number} twice")));
+            }
             descriptors.push(descriptor(calling.plugin(), operation, number)?);
             Ok(())
         };
@@ -173,6 +212,11 @@ pub(super) fn truth(plugin: &Plugin, operation: &'static str, answer: i32) -> Re
 /// The directory that a function answered with.
 pub(super) fn directory(plugin: &Plugin, operation: &'static str, number: i32) -> Result<OwnedFd> {
     let descriptor = descriptor(plugin, operation, number)?;
+    if rustix::fs::fcntl_getfl(&descriptor).is_ok_and(|flags| flags.contains(rustix::fs::OFlags::PATH)) {
+        return Err(
+            plugin.fault(operation, format!("the descriptor {number} can't be read: it was opened with O_PATH"))
+        );
+    }
     match rustix::fs::fstat(&descriptor) {
         Ok(stat) if rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir() => Ok(descriptor),
         Ok(_) => Err(plugin.fault(operation, format!("the descriptor {number} is not that of a directory"))),
@@ -231,8 +275,8 @@ unsafe extern "C" fn each_pair(context: *mut c_void, key: Str, value: Str) -> i3
 }
 
 unsafe extern "C" fn each_descriptor(context: *mut c_void, number: i32) -> i32 {
-    // SAFETY: as above.
-    unsafe { deliver(context, number) }
+    // SAFETY: as above. It is this side's, also when something failed before.
+    unsafe { deliver_always(context, number) }
 }
 
 /// For [`super::driver`], which knows flaws.

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::ffi::c_void;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::thread::ThreadId;
 
 use parking_lot::Mutex;
 
@@ -20,6 +21,8 @@ pub(super) struct Calling<'a> {
     operation: &'static str,
     task: Option<&'a Task>,
     flying: Flying,
+    /// The one thread in which the plugin may call back, except to report work.
+    thread: ThreadId,
     /// What the plugin told of a failure.
     told: Mutex<Option<Told>>,
     /// What failed on this side, in something that the plugin called.
@@ -52,8 +55,10 @@ impl<'a> Calling<'a> {
         task: Option<&'a Task>,
         run: impl FnOnce(&Calling<'a>, *const Call) -> i32,
     ) -> Result<()> {
-        let flying = plugin.watch.begin(plugin.name, plugin.file, operation);
-        let calling = Calling { plugin, operation, task, flying, told: Mutex::new(None), kept: Mutex::new(None) };
+        let flying = plugin.watched(operation);
+        let thread = std::thread::current().id();
+        let (told, kept) = (Mutex::new(None), Mutex::new(None));
+        let calling = Calling { plugin, operation, task, flying, thread, told, kept };
         let context = std::ptr::from_ref(&calling).cast_mut().cast();
         let call = Call { size: size_of::<Call>(), context, fail: Some(fail), step: Some(step) };
         let code = run(&calling, &call);
@@ -78,20 +83,41 @@ impl<'a> Calling<'a> {
         }
     }
 
-    /// Runs something of this side that the plugin called. What fails is kept, and the plugin is told to come back.
+    /// Runs something of this side that the plugin called, unless something failed before.
     fn guarded(&self, body: impl FnOnce() -> Result<()>) -> i32 {
         self.flying.hear();
-        if let Some(kept) = &*self.kept.lock() {
-            return kept.code();
+        match self.failed() {
+            0 => self.always(body),
+            code => code,
         }
+    }
+
+    /// Runs something of this side that the plugin called. The first failure is kept, and the plugin is told to come back.
+    fn always(&self, body: impl FnOnce() -> Result<()>) -> i32 {
+        self.flying.hear();
         let kept = match catch_unwind(AssertUnwindSafe(body)) {
-            Ok(Ok(())) => return 0,
+            Ok(Ok(())) => return self.failed(),
             Ok(Err(error)) => Kept::Error(error),
             Err(panic) => Kept::Panic(panic),
         };
         let code = kept.code();
         self.kept.lock().get_or_insert(kept);
         code
+    }
+
+    /// What the plugin is told because of a failure before; zero while there was none.
+    fn failed(&self) -> i32 {
+        self.kept.lock().as_ref().map_or(0, Kept::code)
+    }
+
+    /// Whether this is the thread of the call; if not, that is its failure.
+    fn is_here(&self) -> bool {
+        let here = std::thread::current().id() == self.thread;
+        if !here {
+            let fault = self.fault("it called back from another thread than that of the call");
+            self.kept.lock().get_or_insert(Kept::Error(fault));
+        }
+        here
     }
 
     pub(super) fn plugin(&self) -> &'static Plugin {
@@ -128,18 +154,45 @@ impl<'a, I> Sink<'a, I> {
 ///
 /// # Safety
 ///
-/// `context` is that of a [`Sink`] of `I` whose call is going on, in its thread.
+/// `context` is that of a [`Sink`] of `I` whose call is going on.
 pub(super) unsafe fn deliver<I>(context: *mut c_void, item: I) -> i32 {
-    // SAFETY: the caller vouches for it; a sink is used by one thread, one item after the other.
-    let sink = unsafe { &mut *context.cast::<Sink<'_, I>>() };
-    let take = &mut sink.take;
-    sink.calling.guarded(|| take(item))
+    // SAFETY: the caller vouches for it.
+    unsafe { with_sink(context, |calling, take| calling.guarded(|| take(item))) }
+}
+
+/// Takes an item from a plugin, also after something failed.
+///
+/// # Safety
+///
+/// As [`deliver`].
+pub(super) unsafe fn deliver_always<I>(context: *mut c_void, item: I) -> i32 {
+    // SAFETY: the caller vouches for it.
+    unsafe { with_sink(context, |calling, take| calling.always(|| take(item))) }
+}
+
+/// # Safety
+///
+/// As [`deliver`]; that it is the call's thread is checked.
+unsafe fn with_sink<I>(
+    context: *mut c_void,
+    run: impl FnOnce(&Calling<'_>, &mut dyn FnMut(I) -> Result<()>) -> i32,
+) -> i32 {
+    let sink = context.cast::<Sink<'_, I>>();
+    // SAFETY: the call goes on, and this field never changes, so another thread may read it too.
+    let calling = unsafe { (&raw const (*sink).calling).read() };
+    if !calling.is_here() {
+        return calling.failed();
+    }
+    // SAFETY: the sink is used by this thread alone, one item after the other.
+    run(calling, unsafe { &mut *(*sink).take })
 }
 
 unsafe extern "C" fn fail(context: *mut c_void, failure: *const Failure) {
     // SAFETY: the context is that of a call that is going on, and the header asks of the plugin that the error is whole.
     let (calling, told) = unsafe { (&*context.cast::<Calling<'_>>(), Told::read(failure)) };
-    calling.told.lock().replace(told);
+    if calling.is_here() {
+        calling.told.lock().replace(told);
+    }
 }
 
 unsafe extern "C" fn step(context: *mut c_void, bytes: u64, entries: u64) -> i32 {

@@ -83,6 +83,7 @@ impl Comparison for LoadedComparison {
 impl Drop for LoadedComparison {
     fn drop(&mut self) {
         if let Some(close) = self.opened.plugin.table.comparison_close {
+            let _flying = self.opened.plugin.watched("comparison_close");
             // SAFETY: the handle is whole, and this was its last use.
             unsafe { close(self.raw.as_ptr()) };
         }

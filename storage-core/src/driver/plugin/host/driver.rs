@@ -1,7 +1,7 @@
 //! The trait, with a plugin behind it.
 
 use std::ffi::c_void;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,7 +27,7 @@ use crate::task::Task;
 #[derive(Debug)]
 pub(super) struct LoadedDriver {
     opened: Arc<Opened>,
-    home: PathBuf,
+    capabilities: Capabilities,
     kernel_mounts: bool,
     late_parents: bool,
     whiteouts: Whiteouts,
@@ -38,7 +38,7 @@ type AboutPlace =
 
 impl LoadedDriver {
     /// Asks once for what never changes while the driver is open.
-    pub(super) fn new(opened: Opened, home: PathBuf) -> Result<Self> {
+    pub(super) fn new(opened: Opened) -> Result<Self> {
         let plugin = opened.plugin;
         let number =
             |operation, function: Option<unsafe extern "C" fn(*mut RawDriver, *const Call, *mut i32) -> i32>| {
@@ -51,7 +51,7 @@ impl LoadedDriver {
         let late_parents = number("parents_may_come_late", plugin.table.parents_may_come_late)?;
         let whiteouts = number("whiteouts", plugin.table.whiteouts)?;
         Ok(LoadedDriver {
-            home,
+            capabilities: capabilities(&opened)?,
             kernel_mounts: answers::truth(plugin, "has_kernel_mounts", kernel_mounts)?,
             late_parents: answers::truth(plugin, "parents_may_come_late", late_parents)?,
             whiteouts: Whiteouts::of(whiteouts).ok_or_else(|| {
@@ -88,39 +88,6 @@ impl LoadedDriver {
         }
     }
 
-    fn try_own_directory(&self, id: &LayerId, home: Home) -> Result<Option<PathBuf>> {
-        let Some(ask) = self.plugin().table.own_directory else { return Ok(None) };
-        let paths = answers::paths(self.plugin(), "own_directory", |call, each, context| {
-            // SAFETY: the driver is open, and the rest lives as long as the call.
-            unsafe { ask(self.raw(), call, &values::place(id, home), each, context) }
-        })?;
-        Ok(paths.into_iter().next())
-    }
-
-    fn try_mount_point(&self, id: &LayerId, home: Home) -> Result<PathBuf> {
-        let mount_point = function!(self.plugin(), mount_point);
-        answers::path(self.plugin(), "mount_point", |call, each, context| {
-            // SAFETY: the driver is open, and the rest lives as long as the call.
-            unsafe { mount_point(self.raw(), call, &values::place(id, home), each, context) }
-        })
-    }
-
-    fn try_name_directories(&self, home: Home) -> Result<Vec<PathBuf>> {
-        let name_directories = function!(self.plugin(), name_directories);
-        answers::paths(self.plugin(), "name_directories", |call, each, context| {
-            // SAFETY: the driver is open, and the rest lives as long as the call.
-            unsafe { name_directories(self.raw(), call, of_home(home), each, context) }
-        })
-    }
-
-    fn try_staging_homes(&self) -> Result<Vec<PathBuf>> {
-        let Some(staging_homes) = self.plugin().table.staging_homes else { return Ok(Vec::new()) };
-        answers::paths(self.plugin(), "staging_homes", |call, each, context| {
-            // SAFETY: the driver is open, and the rest lives as long as the call.
-            unsafe { staging_homes(self.raw(), call, each, context) }
-        })
-    }
-
     fn try_status(&self) -> Result<Vec<(String, String)>> {
         let Some(status) = self.plugin().table.status else { return Ok(Vec::new()) };
         answers::pairs(self.plugin(), "status", |call, each, context| {
@@ -128,15 +95,15 @@ impl LoadedDriver {
             unsafe { status(self.raw(), call, each, context) }
         })
     }
+}
 
-    fn try_capabilities(&self) -> Result<Capabilities> {
-        let (capabilities, mut bits) = (function!(self.plugin(), capabilities), 0);
-        // SAFETY: the driver is open, and the rest lives as long as the call.
-        answers::nothing(self.plugin(), "capabilities", None, |call| unsafe {
-            capabilities(self.raw(), call, &mut bits)
-        })?;
-        Ok(Capabilities::of_bits(bits))
-    }
+fn capabilities(opened: &Opened) -> Result<Capabilities> {
+    let (capabilities, mut bits) = (function!(opened.plugin, capabilities), 0);
+    // SAFETY: the driver is open, and the rest lives as long as the call.
+    answers::nothing(opened.plugin, "capabilities", None, |call| unsafe {
+        capabilities(opened.raw(), call, &mut bits)
+    })?;
+    Ok(Capabilities::of_bits(bits))
 }
 
 /// Yes or no, of a function of the plugin whose last argument is a pointer to the answer.
@@ -153,7 +120,7 @@ macro_rules! ask {
 
 impl Driver for LoadedDriver {
     fn capabilities(&self) -> Capabilities {
-        self.try_capabilities().unwrap_or(Capabilities::NONE)
+        self.capabilities
     }
 
     fn has_kernel_mounts(&self) -> bool {
@@ -177,7 +144,7 @@ impl Driver for LoadedDriver {
     fn list(&self, _held: &Shared<'_>, home: Home) -> Result<Vec<String>> {
         let list = function!(self.plugin(), list);
         // SAFETY: the driver is open, and the rest lives as long as the call.
-        answers::texts(self.plugin(), "list", |call, each, context| unsafe {
+        answers::names(self.plugin(), "list", |call, each, context| unsafe {
             list(self.raw(), call, of_home(home), each, context)
         })
     }
@@ -192,7 +159,7 @@ impl Driver for LoadedDriver {
 
     fn identity(&self, _held: &Shared<'_>, id: &LayerId, home: Home) -> Result<String> {
         let identity = function!(self.plugin(), identity);
-        answers::text(self.plugin(), "identity", |call, each, context| {
+        answers::identity(self.plugin(), "identity", |call, each, context| {
             // SAFETY: the driver is open, and the rest lives as long as the call.
             unsafe { identity(self.raw(), call, &values::place(id, home), each, context) }
         })
@@ -243,13 +210,20 @@ impl Driver for LoadedDriver {
         self.maybe_text("write_mark", self.plugin().table.write_mark, id, home)
     }
 
-    /// Where nothing ever is, when the plugin has no answer.
-    fn mount_point(&self, id: &LayerId, home: Home) -> PathBuf {
-        self.try_mount_point(id, home).unwrap_or_else(|_| nowhere(&self.home))
+    fn mount_point(&self, id: &LayerId, home: Home) -> Result<PathBuf> {
+        let mount_point = function!(self.plugin(), mount_point);
+        answers::path(self.plugin(), "mount_point", |call, each, context| {
+            // SAFETY: the driver is open, and the rest lives as long as the call.
+            unsafe { mount_point(self.raw(), call, &values::place(id, home), each, context) }
+        })
     }
 
-    fn name_directories(&self, home: Home) -> Vec<PathBuf> {
-        self.try_name_directories(home).unwrap_or_default()
+    fn name_directories(&self, home: Home) -> Result<Vec<PathBuf>> {
+        let name_directories = function!(self.plugin(), name_directories);
+        answers::paths(self.plugin(), "name_directories", |call, each, context| {
+            // SAFETY: the driver is open, and the rest lives as long as the call.
+            unsafe { name_directories(self.raw(), call, of_home(home), each, context) }
+        })
     }
 
     fn is_mounted(&self, _held: &Shared<'_>, id: &LayerId, home: Home) -> Result<bool> {
@@ -292,12 +266,24 @@ impl Driver for LoadedDriver {
         self.whiteouts
     }
 
-    fn own_directory(&self, id: &LayerId, home: Home) -> Option<PathBuf> {
-        self.try_own_directory(id, home).unwrap_or_default()
+    fn own_directory(&self, id: &LayerId, home: Home) -> Result<Option<PathBuf>> {
+        let Some(ask) = self.plugin().table.own_directory else { return Ok(None) };
+        let mut paths = answers::paths(self.plugin(), "own_directory", |call, each, context| {
+            // SAFETY: the driver is open, and the rest lives as long as the call.
+            unsafe { ask(self.raw(), call, &values::place(id, home), each, context) }
+        })?;
+        match paths.len() {
+            0 | 1 => Ok(paths.pop()),
+            count => Err(self.plugin().fault("own_directory", format!("it answered {count} times"))),
+        }
     }
 
-    fn staging_homes(&self) -> Vec<PathBuf> {
-        self.try_staging_homes().unwrap_or_default()
+    fn staging_homes(&self) -> Result<Vec<PathBuf>> {
+        let Some(staging_homes) = self.plugin().table.staging_homes else { return Ok(Vec::new()) };
+        answers::paths(self.plugin(), "staging_homes", |call, each, context| {
+            // SAFETY: the driver is open, and the rest lives as long as the call.
+            unsafe { staging_homes(self.raw(), call, each, context) }
+        })
     }
 
     fn begin(&self, _held: &Shared<'_>, plan: &Plan) -> Result<Box<dyn Staged>> {
@@ -372,9 +358,4 @@ impl Driver for LoadedDriver {
         })?;
         Ok(swept)
     }
-}
-
-/// A path in the home of a driver at which nothing is.
-fn nowhere(home: &Path) -> PathBuf {
-    home.join("no-answer-of-the-plugin")
 }

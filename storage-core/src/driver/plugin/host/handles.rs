@@ -34,6 +34,7 @@ impl Pin for LoadedPin {
 impl Drop for LoadedPin {
     fn drop(&mut self) {
         if let Some(close) = self.opened.plugin.table.view_close {
+            let _flying = self.opened.plugin.watched("view_close");
             // SAFETY: the view is open, and this was its last use.
             unsafe { close(self.raw.as_ptr()) };
         }
@@ -84,6 +85,7 @@ impl Trash for LoadedTrash {
 impl Drop for LoadedTrash {
     fn drop(&mut self) {
         if let (Some(leave), Some(raw)) = (self.opened.plugin.table.trash_leave, self.raw.take()) {
+            let _flying = self.opened.plugin.watched("trash_leave");
             // SAFETY: the handle is whole, and this was its last use.
             unsafe { leave(raw.as_ptr()) };
         }

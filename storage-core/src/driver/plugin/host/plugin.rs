@@ -5,7 +5,7 @@ use std::path::Path;
 use super::super::table::{RawDriver, Table};
 use super::answers::Opened;
 use super::driver::LoadedDriver;
-use super::watch::Watch;
+use super::watch::{Flying, Watch};
 use super::{answers, values};
 use crate::driver::{Capabilities, Descriptor, Driver, Origin, Request, Survey};
 use crate::error::{Error, Kind, Result};
@@ -60,6 +60,11 @@ impl Plugin {
             .remedy("tell the plugin's author; `lamina conformance --plugin FILE` shows what it does wrong")
     }
 
+    /// Puts a call that can't fail on the list of those that are watched, until what is returned is dropped.
+    pub(super) fn watched(&self, operation: &'static str) -> Flying {
+        self.watch.begin(self.name, self.file, operation)
+    }
+
     fn survey(&'static self, request: &Request) -> Survey {
         self.try_survey(request).unwrap_or_else(|error| Survey {
             usable: false,
@@ -87,6 +92,6 @@ impl Plugin {
             values::request(request, |request| unsafe { open(call, request, &mut raw) })
         })?;
         let opened = Opened::new(self, raw)?;
-        Ok(Box::new(LoadedDriver::new(opened, request.home.clone())?))
+        Ok(Box::new(LoadedDriver::new(opened)?))
     }
 }

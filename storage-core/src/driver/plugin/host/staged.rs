@@ -99,7 +99,7 @@ impl Staged for LoadedStaged {
     fn identity(&self) -> Result<String> {
         let identity = function!(self.opened.plugin, staged_identity);
         // SAFETY: the handle is whole, and the rest lives as long as the call.
-        answers::text(self.opened.plugin, "staged_identity", |call, each, context| unsafe {
+        answers::identity(self.opened.plugin, "staged_identity", |call, each, context| unsafe {
             identity(self.raw.as_ptr(), call, each, context)
         })
     }
@@ -125,8 +125,7 @@ impl Staged for LoadedStaged {
 impl Drop for LoadedStaged {
     fn drop(&mut self) {
         if let Some(discard) = self.opened.plugin.table.staged_discard {
-            let plugin = self.opened.plugin;
-            let _flying = plugin.watch.begin(plugin.name, plugin.file, "staged_discard");
+            let _flying = self.opened.plugin.watched("staged_discard");
             // SAFETY: the handle is whole, and this was its last use.
             unsafe { discard(self.raw.as_ptr()) };
         }

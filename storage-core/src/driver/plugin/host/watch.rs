@@ -14,11 +14,11 @@ use parking_lot::{Condvar, Mutex};
 /// A call that has been silent for a while.
 #[derive(Clone, Copy, Debug)]
 pub struct Silence {
-    /// The plugin's driver.
+    /// The plugin's driver; without a name while the plugin is loaded, before its table was seen.
     pub driver: &'static str,
     /// Its file.
     pub file: &'static Path,
-    /// The function, as the header calls it.
+    /// The function, as the header calls it; `dlopen` while the dynamic linker works.
     pub operation: &'static str,
     /// How long nothing was heard.
     pub silent: Duration,
@@ -70,7 +70,7 @@ impl Watch {
     }
 
     /// Puts a call on the list, until what is returned is dropped.
-    pub(super) fn begin(&self, driver: &'static str, file: &'static Path, operation: &'static str) -> Flying {
+    pub(in super::super) fn begin(&self, driver: &'static str, file: &'static Path, operation: &'static str) -> Flying {
         let Some((after, notice)) = &self.0 else { return Flying(None) };
         let silence = Silence { driver, file, operation, silent: *after };
         let flight = Arc::new(Flight { silence, after: *after, notice: Arc::clone(notice), heard: now().into() });
@@ -89,7 +89,13 @@ impl Watch {
 }
 
 /// A call on the list.
-pub(super) struct Flying(Option<Arc<Flight>>);
+pub(in super::super) struct Flying(Option<Arc<Flight>>);
+
+impl fmt::Debug for Flying {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Flying").field(&self.0.as_ref().map(|flight| flight.silence.operation)).finish()
+    }
+}
 
 impl Flying {
     /// It was heard of.

@@ -75,12 +75,16 @@ impl Plugins {
     /// Loads what stands in the directories and adds it to `registry`, where what was refused is noted with its reason
     /// ([`Registry::refused`]).
     ///
+    /// * A file that is loaded into `registry` already is passed over.
     /// * The [default directory](DEFAULT_DIRECTORY) may be missing; another that is missing counts as refused.
     pub fn load_into(&self, registry: &mut Registry) {
         for directory in self.directories.iter().filter(|directory| !is_default_and_missing(directory)) {
             match walk::plugins_in(directory) {
                 Ok(files) => {
                     for path in files {
+                        if registry.has_file(&path) {
+                            continue;
+                        }
                         if let Err(error) = self.add(registry, &path) {
                             registry.refuse(Refused::new(path, &error));
                         }

@@ -7,6 +7,7 @@ use storage_core::record::{Mounted, Proof, Truth};
 
 use super::{Counted, Facts, Ledger, counts_of};
 use crate::audit::merge::{Call, Hold, Story, level, short};
+use crate::audit::order::lock_name;
 use crate::audit::rule::Rule;
 
 /// The levels of these files, by their names.
@@ -88,12 +89,6 @@ fn another_may_write(story: &Story, call: &Call, change: &Change, lock: &str) ->
     })
 }
 
-/// The lock file that protects a file of records.
-fn lock_of(file: &str) -> String {
-    let name = Path::new(file).file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    format!("{name}.lock")
-}
-
 fn reading(story: &Story, call: &Call, change: &Change, ledger: &mut Ledger) {
     let others_mount = another_may_write(story, call, change, MOUNTPOINTS);
     let entry = ledger.checked(&call.purpose, Rule::R1);
@@ -106,7 +101,7 @@ fn reading(story: &Story, call: &Call, change: &Change, ledger: &mut Ledger) {
         ledger.breach(call, Rule::R1, "it changed the mount counts");
     }
     for file in &change.files {
-        if !another_may_write(story, call, change, &lock_of(file)) {
+        if !another_may_write(story, call, change, &lock_name(file)) {
             ledger.breach(call, Rule::R1, format!("it changed the file {}", tail(file)));
         }
     }
@@ -139,7 +134,7 @@ fn exclusive(story: &Story, call: &Call, change: &Change, ledger: &mut Ledger) {
 /// Records are the store's: a driver that writes them says nothing before it does.
 fn records(story: &Story, call: &Call, change: &Change, ledger: &mut Ledger) {
     for file in &change.files {
-        if !another_may_write(story, call, change, &lock_of(file)) {
+        if !another_may_write(story, call, change, &lock_name(file)) {
             ledger.breach(call, Rule::R4, format!("it wrote {} itself, and no record of the write", tail(file)));
         }
     }

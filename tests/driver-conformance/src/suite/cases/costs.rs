@@ -98,7 +98,7 @@ fn metacopy(bench: &Bench) -> Checked {
     let changed = Tree::at(place).mode("large", 0o4755);
     drop(store.unmount(&b, Extent::One)?);
     changed?;
-    let Some(own) = store.gate().own_directory(&b.id, b.home) else { return skip("it names no directory of its own") };
+    let Some(own) = store.gate().own_directory(&b.id, b.home)? else { return skip("it names no directory of its own") };
     let held = Tree::at(own).stat("large")?.blocks() * 512;
     must(held < SIZE as u64 / 2, format!("{held} bytes were copied for a change of mode"))?;
     same_lines("changes", &store.changes(&b, Some(&a))?, &["C /large".to_owned()])?;

@@ -128,7 +128,7 @@ fn where_said(bench: &Bench) -> Checked {
     must(!store.is_mounted(&a)?, "it is mounted from the beginning")?;
     let place = store.mount(&a)?;
     let found = (store.is_mounted(&a)?, is_mount_root(&place)?, place.join("f").exists());
-    let point = store.gate().mount_point(&a.id, a.home);
+    let point = store.gate().mount_point(&a.id, a.home)?;
     let detached = store.unmount(&a, Extent::One)?;
     same("the place", &place, &point)?;
     same("mounted, a mount, and shown", found, (kernel, kernel, true))?;
@@ -310,7 +310,9 @@ fn volatile(bench: &Bench) -> Checked {
         while_mounted(&mut store, &a, &options, |_, place| {
             let mounts = storage_core::mount::mounts_here()?;
             let own = mounts.iter().find(|mount| mount.mount_point == place);
-            let told = own.is_some_and(|mount| mount.super_options.contains("volatile"));
+            let told = own.is_some_and(|mount| {
+                mount.super_options.split(',').any(|option| option == "volatile" || option == "fsync=volatile")
+            });
             same("whether the kernel was told", told, declared)?;
             same("what is there", Tree::at(place).names(".")?.len(), number)?;
             Tree::at(place).write(&format!("f{number}"), "text")

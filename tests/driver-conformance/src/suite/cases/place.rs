@@ -124,10 +124,10 @@ fn steady(bench: &Bench) -> Checked {
 fn name_directories(bench: &Bench) -> Checked {
     let mut store = bench.store()?;
     store.make(&["a"], |_| Ok(()))?;
-    for directory in store.gate().name_directories(Home::Own) {
+    for directory in store.gate().name_directories(Home::Own)? {
         must(directory.is_dir(), format!("{} is no directory", directory.display()))?;
     }
-    same("those of an additional store", store.gate().name_directories(Home::Additional(0)), Vec::new())
+    same("those of an additional store", store.gate().name_directories(Home::Additional(0))?, Vec::new())
 }
 
 fn foreign_token(bench: &Bench) -> Checked {

@@ -292,7 +292,7 @@ fn lost_mount_point(bench: &Bench) -> Checked {
     let mut store = bench.store()?;
     let a = store.make(&["a"], |tree| tree.write("f", "text"))?;
     must(has(&store, Capability::KernelMounts), "no mounts")?;
-    let point = store.gate().mount_point(&a.id, a.home);
+    let point = store.gate().mount_point(&a.id, a.home)?;
     if point.is_dir() {
         std::fs::remove_dir(&point).step("rmdir", &point)?;
     }

@@ -177,7 +177,7 @@ fn parent_anew(bench: &Bench) -> Checked {
 
 fn place_taken(bench: &Bench) -> Checked {
     let mut store = bench.store()?;
-    let homes = store.gate().staging_homes();
+    let homes = store.gate().staging_homes()?;
     if homes.is_empty() {
         return skip("the driver tells no directory of staging");
     }

@@ -185,7 +185,7 @@ fn own_files(bench: &Bench) -> Checked {
 fn own_directory(bench: &Bench) -> Checked {
     let mut store = bench.store()?;
     let a = store.make(&["a"], super::create::some_tree)?;
-    let Some(directory) = store.gate().own_directory(&a.id, a.home) else { return Ok(()) };
+    let Some(directory) = store.gate().own_directory(&a.id, a.home)? else { return Ok(()) };
     let own = store.shared(|driver| driver.own_files(&a))?;
     let expected = Tree::view(&own)?.listing()?;
     same_lines("the directory", &Tree::at(directory).listing()?, &expected)
