@@ -6,7 +6,6 @@ pub mod copy;
 mod files;
 mod identity;
 mod ladder;
-pub mod peek;
 pub mod probe;
 pub mod remove;
 mod stale;

@@ -19,6 +19,7 @@
 mod call;
 mod event;
 mod holds;
+pub mod peek;
 mod purpose;
 mod sink;
 mod stirs;

@@ -5,9 +5,9 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::peek;
 use super::stirs::Stirs;
 use super::{LockMode, LockSeen, Mounted, Places, Truth, event, holds, text};
-use crate::fs::peek;
 
 /// More than the counts of any store take.
 const MOST_COUNTS: u64 = 64 << 20;

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use storage_core::Result;
-use storage_core::fs::peek;
 use storage_core::mount::{elsewhere, mounts_here};
+use storage_core::record::peek;
 use storage_core::record::{Mounted, Truth};
 
 use self::locked::Locked;

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use storage_core::fs::peek;
+use storage_core::record::peek;
 
 use super::name;
 use crate::audit::judge::Ledger;
