@@ -89,8 +89,8 @@ impl Fault {
     /// The other rules that it breaks by that, or may where a process dies in the midst of it.
     pub fn companions(self) -> &'static [Rule] {
         match self {
-            // What is attached isn't counted, and stays where its process dies.
-            Fault::MountsWhileDiffing | Fault::MountsForAMoment => &[Rule::R3, Rule::R8],
+            // What is attached isn't counted, stays where its process dies, and comes and goes in calls of others that may mount.
+            Fault::MountsWhileDiffing | Fault::MountsForAMoment => &[Rule::R2, Rule::R3, Rule::R8],
             // A mount may end in a call of a reader beside it; what is counted is not mounted.
             Fault::UnmountsWithoutAsking => &[Rule::R1, Rule::R3, Rule::R8],
             // Its own thread meets the lock that it left.
