@@ -13,8 +13,7 @@ use std::time::{Duration, Instant};
 
 use storage_core::Result;
 use storage_core::mount::{elsewhere, mounts_here};
-use storage_core::record::peek;
-use storage_core::record::{Mounted, Truth};
+use storage_core::record::{Mounted, Truth, peek};
 
 use self::locked::Locked;
 use self::records::{GRACE, Records};
