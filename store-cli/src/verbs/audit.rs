@@ -21,13 +21,12 @@ pub(crate) const HELP: &str = "\
 Runs every operation of a driver on a throw-away root: alone, in a crowd of processes and threads, and in processes that are
 killed; records every lock and every call of the driver; and judges what was recorded by the rules of locking (R1 to R10 of
 docs/locking.md), path by path. Root does it in a mount namespace of its own, an ordinary user in a user namespace; btrfs
-and zfs get a filesystem in a file. Without --driver every driver is audited that works on a directory here. --store watches the
-store that is configured instead: it attaches to nothing, takes no lock and changes nothing, and tells what can be judged from
+and zfs get a filesystem in a file. Without --driver and --plugin every driver is audited that works on a directory here. --store
+watches the store that is configured instead: it attaches to nothing, takes no lock and changes nothing, and tells what can be judged from
 outside. Exit code 0: every rule was kept; 40: one was broken; 1: not everything could be judged.";
 
 pub(crate) const FLAGS: &[Flag] = &[
     Flag::list(&["--driver"], "Only this driver"),
-    Flag::value(&["--plugin"], "The driver in this shared object"),
     Flag::value(&["--root"], "Make the throw-away root below this directory"),
     Flag::value(&["--rounds"], "How often each of the crowd does everything (default 10)"),
     Flag::value(&["--deaths"], "How many processes are killed (default 56)"),
@@ -61,8 +60,11 @@ pub(crate) fn audit(context: &mut Context) -> Outcome {
         let report = watch(context)?;
         return tell(context, &[report]);
     }
-    let plugin = context.flags.value("--plugin").map(roots::absolute).transpose()?;
-    let word = plugin.map_or_else(String::new, |path| path.display().to_string());
+    let word = match (context.globals.plugins.as_slice(), context.flags.list("--driver")) {
+        ([file], []) => file.display().to_string(),
+        ([], _) => String::new(),
+        _ => return Err(usage("several drivers are named", "give --driver NAME or one --plugin FILE").into()),
+    };
     let registry = registry_with(context, &word)?;
     let drivers = if word.is_empty() { drivers(context, &registry)? } else { registry.names() };
     let program = Program { registry, word };
