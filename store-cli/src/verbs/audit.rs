@@ -21,9 +21,10 @@ pub(crate) const HELP: &str = "\
 Runs every operation of a driver on a throw-away root: alone, in a crowd of processes and threads, and in processes that are
 killed; records every lock and every call of the driver; and judges what was recorded by the rules of locking (R1 to R10 of
 docs/locking.md), path by path. Root does it in a mount namespace of its own, an ordinary user in a user namespace; btrfs
-and zfs get a filesystem in a file. Without --driver and --plugin every driver is audited that works on a directory here. --store
-watches the store that is configured instead: it attaches to nothing, takes no lock and changes nothing, and tells what can be judged from
-outside. Exit code 0: every rule was kept; 40: one was broken; 1: not everything could be judged.";
+and zfs get a filesystem in a file, but in a user namespace btrfs needs a directory on one (--root), and zfs is refused.
+Without --driver and --plugin every driver is audited that works on a directory here. --store watches the store that is
+configured instead: it attaches to nothing, takes no lock and changes nothing, and tells what can be judged from outside.
+Exit code 0: every rule was kept; 40: one was broken; 1: not everything could be judged.";
 
 pub(crate) const FLAGS: &[Flag] = &[
     Flag::list(&["--driver"], "Only this driver"),

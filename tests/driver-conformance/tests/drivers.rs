@@ -25,6 +25,7 @@ const RUNS: &[(&str, Filesystem)] = &[
     // In a user namespace, where nothing but a directory can be had.
     ("overlay", Filesystem::Plain),
     ("vfs", Filesystem::Plain),
+    ("btrfs", Filesystem::Plain),
 ];
 
 /// The word with which this program starts itself there.
@@ -43,10 +44,12 @@ fn main() -> ExitCode {
     if args.first().is_some_and(|word| word == "--work") {
         return ended(descriptor(&args[1]).and_then(|driver| work(&driver, &args[2..])).map(|()| true));
     }
-    let words: Vec<&str> = args.iter().map(String::as_str).filter(|word| !word.starts_with('-')).collect();
-    if args.first().is_some_and(|word| word == IN_USER_NAMESPACE) {
-        return ended(as_user(words[0], words.get(1).copied().unwrap_or_default()));
+    if let [word, driver, filter, parent] = args.as_slice()
+        && word == IN_USER_NAMESPACE
+    {
+        return ended(as_user(driver, filter, Path::new(parent)));
     }
+    let words: Vec<&str> = args.iter().map(String::as_str).filter(|word| !word.starts_with('-')).collect();
     ended(private_mounts().and_then(|()| all(&words)))
 }
 
@@ -79,35 +82,40 @@ fn all(words: &[&str]) -> Result<bool> {
             continue;
         }
         let filter = words.iter().find(|word| word.contains("::")).copied().unwrap_or_default();
-        if *filesystem == Filesystem::Plain {
-            runs += 1;
-            good &= in_user_namespace(driver, filter)?;
-            continue;
-        }
-        match Grounds::make(None, *filesystem) {
+        let as_user = *filesystem == Filesystem::Plain;
+        match Grounds::make(None, if as_user { Filesystem::for_driver(driver) } else { *filesystem }) {
             Err(error) if error.kind() == Kind::NotSupported => say(&format!("{label} ... skipped: {error}")),
             Err(error) => return Err(error),
             Ok(grounds) => {
                 runs += 1;
-                good &= one(&label, descriptor(driver)?, grounds, filter)?;
+                good &= if as_user {
+                    in_user_namespace(driver, filter, &grounds)?
+                } else {
+                    one(&label, descriptor(driver)?, grounds, filter)?
+                };
             }
         }
     }
     Ok(good && runs > 0)
 }
 
-/// Runs the suite in a user namespace of its own.
-fn in_user_namespace(driver: &str, filter: &str) -> Result<bool> {
+/// Runs the suite in a user namespace of its own: on `outside` where the driver needs a filesystem that none can be made of
+/// inside, else in memory where that is there. Either is a mount from outside, so that its flags are locked.
+fn in_user_namespace(driver: &str, filter: &str, outside: &Grounds) -> Result<bool> {
+    let memory = Path::new("/dev/shm");
+    let parent = match outside.filesystem() {
+        Filesystem::Plain if memory.is_dir() => memory,
+        _ => outside.path(),
+    };
     let exe = std::env::current_exe().map_err(|error| Error::os("readlink", "/proc/self/exe", error))?;
     let mut command = Command::new("unshare");
-    command.arg("-Urm").arg(exe).args([IN_USER_NAMESPACE, driver, filter]);
+    command.arg("-Urm").arg(exe).args([IN_USER_NAMESPACE, driver, filter]).arg(parent);
     Ok(command.status().map_err(|error| Error::os("execve", "unshare", error))?.success())
 }
 
-/// The same, from inside. In memory where that is there: a mount from outside, so that its flags are locked.
-fn as_user(driver: &str, filter: &str) -> Result<bool> {
-    let memory = Path::new("/dev/shm");
-    let grounds = Grounds::make(memory.is_dir().then_some(memory), Filesystem::Plain)?;
+/// The same, from inside.
+fn as_user(driver: &str, filter: &str, parent: &Path) -> Result<bool> {
+    let grounds = Grounds::make(Some(parent), Filesystem::for_driver(driver))?;
     one(&format!("{driver}:user-namespace"), descriptor(driver)?, grounds, filter)
 }
 

@@ -16,6 +16,8 @@ pub(crate) const CASES: &[Case] = &[
     case("audit::every_rule_is_kept::btrfs", 180, |s| kept(s, "btrfs", &[])),
     case("audit::in_a_user_namespace::overlay", 180, |s| in_user_namespace(s, "overlay")),
     case("audit::in_a_user_namespace::vfs", 180, |s| in_user_namespace(s, "vfs")),
+    case("audit::in_a_user_namespace::btrfs", 180, |s| in_user_namespace(s, "btrfs")),
+    case("audit::what_a_user_namespace_has_not_is_refused", 60, refused_in_user_namespace),
     case("audit::many_deaths::overlay", 600, |s| {
         kept(s, "overlay", &["--rounds", "1", "--deaths", often("98", "504")])
     }),
@@ -33,6 +35,8 @@ fn often(usual: &'static str, full: &'static str) -> &'static str {
 
 /// The exit code of a broken rule.
 const BROKEN: i32 = 40;
+/// The exit code of what can't be done.
+const REFUSED: i32 = 12;
 
 fn command() -> Result<Command, Skip> {
     if machine::stand_in() {
@@ -90,11 +94,26 @@ fn kept(scratch: &Scratch, driver: &'static str, more: &[&str]) -> Outcome {
 }
 
 fn in_user_namespace(scratch: &Scratch, driver: &'static str) -> Outcome {
+    assert_kept(&must(as_user(scratch, driver)?));
+    Ok(())
+}
+
+fn as_user(scratch: &Scratch, driver: &'static str) -> Result<Command, Skip> {
     let inner = command()?;
     let mut outer = Command::new(machine::need("unshare")?);
     outer.args(["--user", "--map-root-user", "--mount"]).arg(inner.get_program());
     audit(&mut outer, scratch, driver);
-    assert_kept(&must(outer));
+    Ok(outer)
+}
+
+/// A user namespace makes no pool of zfs, and of btrfs it has only the directories that are its user's.
+fn refused_in_user_namespace(scratch: &Scratch) -> Outcome {
+    for (driver, said) in [("zfs", "a user namespace makes no pool of zfs"), ("btrfs", "that is on btrfs")] {
+        let ended = end(as_user(scratch, driver)?);
+        assert_eq!(ended.output.status.code(), Some(REFUSED), "{}", ended.describe());
+        assert!(ended.output.stdout.is_empty(), "no verdict is told: {}", ended.describe());
+        assert!(ended.stderr().contains(said), "{}", ended.describe());
+    }
     Ok(())
 }
 

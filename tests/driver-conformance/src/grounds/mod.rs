@@ -25,7 +25,7 @@ use nix::unistd::Uid;
 use storage_core::driver::Roots;
 use storage_core::error::{Error, Kind, OsContext, Result};
 use storage_core::fs::{TempDir, TempDirs};
-use storage_core::mount::mounts_here;
+use storage_core::mount::{filesystem_type, in_user_namespace, mounts_here};
 use storage_core::task::Task;
 
 pub use disk::{image, loop_mount, program};
@@ -102,9 +102,13 @@ impl Grounds {
     /// Makes one below `parent`; else below `$TMPDIR`, `/var/tmp` or `/tmp`, the first that may be written. First removes what
     /// killed runs left there.
     ///
-    /// * Fails with [`Kind::NotSupported`] where something that the filesystem needs is missing on this machine.
+    /// In a user namespace no filesystem but a directory can be had; one on btrfs serves where that is asked for.
+    ///
+    /// * Fails with [`Kind::NotSupported`] where something that the filesystem needs is missing on this machine, or can't be
+    ///   had in a user namespace.
     pub fn make(parent: Option<&Path>, filesystem: Filesystem) -> Result<Self> {
         let place = Place::make(parent)?;
+        let filesystem = if in_user_namespace() { place.as_user(filesystem)? } else { filesystem };
         let root = place.path().join("root");
         std::fs::create_dir(&root).os("mkdir", &root)?;
         let mut grounds = Grounds { root, filesystem, pool: None, place };
@@ -224,6 +228,21 @@ impl Place {
 
     fn path(&self) -> PathBuf {
         self.path.clone()
+    }
+
+    /// What can be had there in a user namespace, which may neither mount a file nor make a pool.
+    fn as_user(&self, wanted: Filesystem) -> Result<Filesystem> {
+        let parent = self.path.parent().unwrap_or(&self.path);
+        match wanted {
+            Filesystem::Plain => Ok(Filesystem::Plain),
+            Filesystem::Btrfs if filesystem_type(parent)?.name() == wanted.name() => Ok(Filesystem::Plain),
+            Filesystem::Zfs => {
+                Err(disk::missing("a user namespace makes no pool of zfs").remedy("be root of the machine"))
+            }
+            other => Err(disk::missing(format!("a user namespace mounts no {other}"))
+                .at(parent)
+                .remedy(format!("name a directory of yours that is on {other}, or be root of the machine"))),
+        }
     }
 }
 
