@@ -53,6 +53,8 @@ impl Quiet<'_> {
     }
 
     fn layers(&mut self) {
+        // Nothing before it asked what the driver can do, so that it is asked here.
+        self.try_to("create layer", limited_layer);
         let archive = self.order.archive();
         self.try_to("import layer", |store, key| {
             let archive = File::open(&archive).os("open", &archive)?;
@@ -159,5 +161,15 @@ impl Quiet<'_> {
         });
         self.try_to("gc", |store, key| store.gc(key, &quiet_task()).map(drop));
         self.try_to("shutdown", |store, key| store.shutdown(key, false).map(drop));
+    }
+}
+
+/// A layer with a limit, where the driver can make one.
+fn limited_layer(store: &Store, key: &mut ThreadKey) -> Result<()> {
+    let limit = vec![("size".to_owned(), "1G".to_owned())];
+    match store.create_layer(key, &NewLayer { options: limit, ..new_layer("limited", None) }, &quiet_task()) {
+        Ok(_) => store.delete_layer(key, "limited", &quiet_task()),
+        Err(error) if matches!(error.kind(), Kind::NotSupported | Kind::Permission) => Ok(()),
+        Err(error) => Err(error),
     }
 }

@@ -12,11 +12,20 @@ use crate::audit::rule::Rule;
 /// What a driver may read and write while a lock is held: nothing that grows with a layer.
 const MOST_MOVED: u64 = 1 << 20;
 
-/// Whether what a driver is asked grows with the size of a layer, or waits for a flush or a reader.
+/// Whether what a driver is asked grows with the size of a layer, waits for a flush or a reader, or has to be tried out.
 pub(super) fn is_long(call: &Call) -> bool {
     matches!(
         call.operation.as_str(),
-        "fill" | "list changes" | "pack" | "size" | "reclaim" | "sweep" | "drop staged" | "close mount" | "root"
+        "fill"
+            | "list changes"
+            | "pack"
+            | "size"
+            | "reclaim"
+            | "sweep"
+            | "drop staged"
+            | "close mount"
+            | "root"
+            | "capabilities"
     )
 }
 
@@ -128,5 +137,49 @@ fn behind_the_back(story: &Story, call: &Call, seen: &LockSeen, truth: &Truth, l
         ledger.breach(call, Rule::R5, what);
     } else {
         ledger.breach(call, Rule::R6, what);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use storage_core::record::{Event, What};
+
+    /// A story in which a driver is asked `operation` by a thread that holds `held`, if anything.
+    fn story(operation: &str, held: Option<&str>) -> Story {
+        let seen = held.map(|name| LockSeen {
+            path: format!("/graph/{name}"),
+            mode: LockMode::Shared,
+            kind: "OFDLCK".to_owned(),
+            hold: Some(1),
+            made_by: Some(1),
+            thread: Some(7),
+        });
+        let truth = Truth { locks: seen.into_iter().collect(), ..Truth::default() };
+        let (call, outcome) = (1, "ok".to_owned());
+        let begun = What::Begun {
+            call,
+            operation: operation.to_owned(),
+            proof: Proof::None,
+            layer: None,
+            truth: truth.clone(),
+        };
+        let events = [begun, What::Ended { call, outcome, truth }].into_iter().zip(1..);
+        let event = |(what, time)| Event { time, process: 1, thread: 7, purpose: "create layer".to_owned(), what };
+        Story::of(events.map(event).collect())
+    }
+
+    #[test]
+    fn what_may_take_long_is_not_asked_under_a_lock() {
+        for operation in ["capabilities", "fill", "pack"] {
+            for (held, broken) in [(Some("layers.lock"), 1), (Some("userns.lock"), 0), (None, 0)] {
+                let mut ledger = Ledger::default();
+                judge(&story(operation, held), &mut ledger);
+                assert_eq!(ledger.entry("create layer", Rule::R6).broken.len(), broken, "{operation} under {held:?}");
+            }
+        }
+        let mut ledger = Ledger::default();
+        judge(&story("exists", Some("layers.lock")), &mut ledger);
+        assert!(ledger.entry("create layer", Rule::R6).broken.is_empty(), "a short question is asked under one");
     }
 }
