@@ -84,6 +84,10 @@ pub trait Mountable {
     /// Fails with [`Kind::Busy`] unless nobody sees a mount of it in another namespace. After a reboot only a mount that shows
     /// makes it fail.
     fn check_gone(&self, counted: Counted) -> Result<()>;
+    /// What the mount namespace is called in which it is attached and detached; none where that can't be told.
+    fn namespace(&self) -> Option<String>;
+    /// Whether it is seen mounted in the namespace of that name, which is another one.
+    fn is_left_in(&self, namespace: &str) -> Result<bool>;
 }
 
 /// The intent: a layer whose mount and count are about to differ.
@@ -92,11 +96,14 @@ pub struct Apart {
     version: u32,
     /// The layer.
     pub id: String,
+    /// In which mount namespace, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
 }
 
 impl Apart {
-    fn of(id: &str) -> Self {
-        Apart { version: VERSION, id: id.to_owned() }
+    fn of(layer: &impl Mountable) -> Self {
+        Apart { version: VERSION, id: layer.id().to_owned(), namespace: layer.namespace() }
     }
 }
 
@@ -108,8 +115,9 @@ pub struct Counting<'a, 'l, 'm, T: Table, C: Counts, W: World> {
     words: &'a Words<W, Apart>,
 }
 
-/// Holds the mount counts for writing, and takes away a mount that a dead process left uncounted. `find` tells what mounts a
-/// layer; none for an id that no layer can have.
+/// Holds the mount counts for writing, and puts right what a dead process left: its mount is taken away where nobody counts it,
+/// and counted where it stands in another namespace, which this one can't reach. `find` tells what mounts a layer; none for an
+/// id that no layer can have.
 pub fn write_counts<'g, T: Table, C: Counts, W: World, M: Mountable>(
     counts: &'g Guarded<Mounts, C, W>,
     layers: &mut WriteGuard<'_, Layers, T, W>,
@@ -120,18 +128,36 @@ pub fn write_counts<'g, T: Table, C: Counts, W: World, M: Mountable>(
 ) -> Result<(WriteGuard<'g, Mounts, C, W>, Key<'g, Mounts>)> {
     let (mut mounts, key) = counts.write(key, wait)?;
     if let Some(left) = words.last()? {
-        if let Some(mut layer) = find(layers.table(), &left.id)
+        if let Some(layer) = find(layers.table(), &left.id)
             && mounts.table().count(&left.id) == 0
         {
-            match layer.detach(&mut mounting(layers, &mut mounts)?) {
-                // Something that is no mount of ours stands there: it keeps nobody from working with other layers.
-                Err(error) if error.kind() == Kind::Busy => {}
-                detached => detached?,
-            }
+            settle(layer, left.namespace.as_deref(), layers, &mut mounts)?;
         }
         words.done()?;
     }
     Ok((mounts, key))
+}
+
+/// Puts right what is mounted of a layer, which nobody counts, and which a dead process of `namespace` had in its hands.
+fn settle<T: Table, C: Counts, W: World>(
+    mut layer: impl Mountable,
+    namespace: Option<&str>,
+    layers: &mut WriteGuard<'_, Layers, T, W>,
+    mounts: &mut WriteGuard<'_, Mounts, C, W>,
+) -> Result<()> {
+    match layer.detach(&mut mounting(layers, mounts)?) {
+        // Something that is no mount of ours stands there: it keeps nobody from working with other layers.
+        Err(error) if error.kind() == Kind::Busy => {}
+        detached => detached?,
+    }
+    if let Some(namespace) = namespace
+        && layer.has_kernel_mounts()
+        && layer.is_left_in(namespace)?
+    {
+        let table = mounts.table().with_count(layer.id(), utf8(&layer.place()?)?, 1);
+        mounts.save(table, &[0])?;
+    }
+    Ok(())
 }
 
 impl<'a, 'l, 'm, T: Table, C: Counts, W: World> Counting<'a, 'l, 'm, T, C, W> {
@@ -184,7 +210,7 @@ impl<'a, 'l, 'm, T: Table, C: Counts, W: World> Counting<'a, 'l, 'm, T, C, W> {
             // Nobody counts it: whoever made it is gone.
             layer.detach(&mut self.mounting()?)?;
         }
-        self.words.say(&Apart::of(layer.id()))?;
+        self.words.say(&Apart::of(layer))?;
         let attached = self.mounting().and_then(|mut held| layer.attach(&mut held));
         let counted = attached.and_then(|path| self.set_count(layer.id(), &path, count + 1).map(|()| path));
         if counted.is_err() && layer.has_kernel_mounts() {
@@ -224,7 +250,7 @@ impl<'a, 'l, 'm, T: Table, C: Counts, W: World> Counting<'a, 'l, 'm, T, C, W> {
         if others == Others::Respected && count > 0 && layer.has_kernel_mounts() && !self.is_mounted(layer)? {
             layer.check_gone(self.mounts.table().counted(layer.id()))?;
         }
-        self.words.say(&Apart::of(layer.id()))?;
+        self.words.say(&Apart::of(layer))?;
         let former = Arc::clone(self.mounts.table());
         if count > 0 {
             self.set_count(layer.id(), &path, 0)?;

@@ -67,8 +67,26 @@ fn sees_all() -> bool {
 
 /// Whether one of these processes is in the mount namespace of this one.
 pub fn is_here(pids: &[u32]) -> bool {
-    let Ok(own) = std::fs::read_link("/proc/self/ns/mnt") else { return false };
-    pids.iter().any(|pid| std::fs::read_link(format!("/proc/{pid}/ns/mnt")).is_ok_and(|other| other == own))
+    namespace_here().is_some_and(|own| any_in(pids, &own))
+}
+
+/// The kernel's name for the mount namespace of this thread; none where it can't be read.
+pub fn namespace_here() -> Option<String> {
+    namespace_of("thread-self")
+}
+
+/// Whether something is mounted at `path` in the mount namespace of that name, which is not that of this thread, as far as its
+/// processes show here.
+pub fn is_seen_in(path: &Path, namespace: &str) -> bool {
+    namespace_here().is_some_and(|own| own != namespace) && any_in(&look(path).holders, namespace)
+}
+
+fn any_in(pids: &[u32], namespace: &str) -> bool {
+    pids.iter().any(|pid| namespace_of(&pid.to_string()).is_some_and(|name| name == namespace))
+}
+
+fn namespace_of(process: &str) -> Option<String> {
+    std::fs::read_link(format!("/proc/{process}/ns/mnt")).ok()?.into_os_string().into_string().ok()
 }
 
 /// Since when something is counted as mounted.
@@ -125,6 +143,9 @@ mod tests {
         let seen = look(Path::new("/"));
         assert!(!seen.holders.is_empty() && is_here(&seen.holders) && !is_here(&[]));
         assert!(sees_all() || seen.unreadable > 0, "what doesn't show was believed to be nowhere");
+        let here = namespace_here().expect("the name of a namespace");
+        assert!(any_in(&seen.holders, &here) && !any_in(&seen.holders, "mnt:[1]"));
+        assert!(!is_seen_in(Path::new("/"), &here), "this namespace is no other one");
         let dir = tempfile::tempdir().expect("dir");
         assert!(look(dir.path()).holders.is_empty());
         let link = dir.path().join("link");

@@ -62,6 +62,14 @@ impl Mountable for OneLayer<'_, '_> {
     fn check_gone(&self, counted: Counted) -> Result<()> {
         elsewhere::check_gone(&self.place()?, counted).map_err(|error| error.detail(format!("layer {}", self.id)))
     }
+
+    fn namespace(&self) -> Option<String> {
+        elsewhere::namespace_here()
+    }
+
+    fn is_left_in(&self, namespace: &str) -> Result<bool> {
+        Ok(elsewhere::is_seen_in(&self.place()?, namespace))
+    }
 }
 
 impl Store {
@@ -180,7 +188,7 @@ impl Store {
             .collect())
     }
 
-    /// Holds the mount counts for writing, and takes away a mount that a dead process left uncounted.
+    /// Holds the mount counts for writing, and puts right what a dead process left mounted and uncounted.
     pub(super) fn write_mounts<'g>(
         &'g self,
         layers: &mut LayersGuard<'_>,

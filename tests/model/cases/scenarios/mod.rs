@@ -29,7 +29,7 @@ pub(crate) struct Scenario {
 }
 
 /// All of them. Each has at least two processes of two threads.
-pub(crate) const ALL: [Scenario; 11] = [
+pub(crate) const ALL: [Scenario; 12] = [
     Scenario { name: "writers", run: records::writers, length: 170 },
     Scenario { name: "snapshots", run: records::snapshots, length: 110 },
     Scenario { name: "numbers", run: records::numbers, length: 50 },
@@ -40,6 +40,7 @@ pub(crate) const ALL: [Scenario; 11] = [
     Scenario { name: "replaced-lock", run: lock_files::replaced, length: 100 },
     Scenario { name: "mounts", run: mounts::mounts, length: 210 },
     Scenario { name: "namespaces", run: mounts::namespaces, length: 140 },
+    Scenario { name: "kept-namespace", run: mounts::kept_namespace, length: 140 },
     Scenario { name: "levels", run: levels::levels, length: 150 },
 ];
 

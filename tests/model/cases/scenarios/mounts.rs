@@ -97,6 +97,16 @@ impl Mountable for OneLayer<'_> {
         }
         Ok(())
     }
+
+    fn namespace(&self) -> Option<String> {
+        Some(self.world.namespace().to_string())
+    }
+
+    fn is_left_in(&self, namespace: &str) -> Result<bool> {
+        self.world.step()?;
+        let there = |(of, id): &(usize, String)| *id == self.id && of.to_string() == namespace;
+        Ok(self.world.namespace().to_string() != namespace && self.world.universe.state().mounts.keys().any(there))
+    }
 }
 
 impl Store {
@@ -236,4 +246,30 @@ pub(crate) fn namespaces(fault: Fault) {
         Err(error) => violate(format!("mounting failed: {error}")),
         Ok(()) => check(&universe, &ghost, false),
     }
+}
+
+/// As [`mounts`], with one of the processes in a mount namespace that outlives it: what it left there uncounted is counted by
+/// the next holder elsewhere, who can't take it away, and taken away by the next one there.
+pub(crate) fn kept_namespace(fault: Fault) {
+    const KEPT: usize = 1;
+    let universe = Universe::new();
+    universe.state().kept.insert(KEPT);
+    let ours: [Sim; 2] = processes(&universe, fault, 90);
+    let mut threads = Vec::new();
+    for (number, world) in ours.into_iter().enumerate() {
+        let world = if number == 0 { world.in_namespace(KEPT) } else { world };
+        let store = Store::open(&world, false);
+        for _ in 0..2 {
+            let store = Arc::clone(&store);
+            threads.push(thread(&world, "mounting", move || {
+                let ghost = Ghost::default();
+                match store.mount(&ghost).and_then(|()| store.release(&ghost, Release::One)) {
+                    Err(error) if error.kind() == Kind::Busy => Ok(()),
+                    other => other,
+                }
+            }));
+        }
+    }
+    join(threads);
+    check(&universe, &Ghost::default(), true);
 }
