@@ -21,8 +21,8 @@ pub(crate) use storage_core::archive::{Change, ChangeKind, Compression};
 pub(crate) use storage_core::locks::ThreadKey;
 pub(crate) use storage_core::store::{
     CheckOptions, CheckReport, Container, DamagedContainers, DedupBy, Deletion, Depth, DiffOptions, Durability,
-    Finding, Image, Item, ItemKind, Layer, NameChange, NewContainer, NewImage, NewLayer, Release, RepairReport, Sight,
-    Store, Subject,
+    Finding, Image, Item, ItemKind, Layer, MountElsewhere, NameChange, NewContainer, NewImage, NewLayer, Release,
+    RepairReport, Sight, Store, Subject,
 };
 
 use crate::app::Context;

@@ -226,7 +226,10 @@ impl<'a, 'l, 'm, T: Table, C: Counts, W: World> Counting<'a, 'l, 'm, T, C, W> {
             (Release::IfMounted, 0) => Err(Error::new(Kind::LayerNotMounted, "unmount")
                 .at(layer.place()?)
                 .detail(format!("layer {} has no mount that is counted", layer.id()))),
-            (Release::One | Release::IfMounted, count @ 2..) => {
+            // A count of what isn't to be seen here is somebody else's, or nobody's any more.
+            (Release::One | Release::IfMounted, count @ 2..)
+                if !layer.has_kernel_mounts() || self.is_mounted(layer)? =>
+            {
                 self.set_count(layer.id(), &layer.place()?, count - 1)?;
                 Ok(true)
             }

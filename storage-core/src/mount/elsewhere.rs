@@ -3,7 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::mountinfo::parse_mountinfo;
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities};
+
+use super::mountinfo::{MountInfo, parse_mountinfo};
+use super::truth::{in_user_namespace, mounts_here};
 use crate::error::{Error, Kind, Result};
 
 /// The kernel's name for the namespace of all processes.
@@ -59,10 +62,25 @@ pub fn look_for_all(paths: &[PathBuf]) -> (Vec<Vec<u32>>, usize) {
     (holders, unreadable)
 }
 
-/// Whether every process of this kernel shows in `/proc`: not in a namespace of processes, and not without `/proc`.
+/// Whether every process of this kernel shows in `/proc`: not in a namespace of processes, not without `/proc`, and not where
+/// that hides those of others.
 fn sees_all() -> bool {
     let namespace = std::fs::read_link("/proc/self/ns/pid");
-    namespace.is_ok_and(|own| own.as_os_str() == FIRST_PROCESSES) && std::fs::read_dir("/proc").is_ok()
+    namespace.is_ok_and(|own| own.as_os_str() == FIRST_PROCESSES)
+        && std::fs::read_dir("/proc").is_ok()
+        && mounts_here().is_ok_and(|mounts| !hides_others(&mounts) || may_trace_all())
+}
+
+/// Whether the `/proc` of this table was mounted with `hidepid`.
+fn hides_others(mounts: &[MountInfo]) -> bool {
+    let proc = mounts.iter().rfind(|mount| mount.mount_point == Path::new("/proc"));
+    proc.is_none_or(|proc| proc.super_options.split(',').any(|option| option.starts_with("hidepid=")))
+}
+
+/// Whether nothing is hidden from this process.
+fn may_trace_all() -> bool {
+    let may = |sets: CapabilitySets| sets.effective.contains(CapabilitySet::SYS_PTRACE);
+    !in_user_namespace() && capabilities(None).is_ok_and(may)
 }
 
 /// Whether one of these processes is in the mount namespace of this one.
@@ -136,6 +154,17 @@ mod tests {
         let at = |path: &str| HashMap::from([(PathBuf::from(path), 0)]);
         assert_eq!(listed(table, &at("/a b")).len(), 1);
         assert!(listed(table, &at("/mnt1")).is_empty(), "the root of the mount was taken for its mount point");
+    }
+
+    #[test]
+    fn a_proc_that_hides_processes_is_told_by_its_options() {
+        let hides = |options: &str| {
+            let table = format!("1 0 0:1 / / rw - ext4 disk rw\n2 1 0:2 / /proc rw - proc proc {options}\n");
+            hides_others(&parse_mountinfo(table.as_bytes()))
+        };
+        assert!(hides("rw,gid=7,hidepid=invisible") && hides("rw,hidepid=2") && hides("rw,hidepid=ptraceable"));
+        assert!(!hides("rw") && !hides("rw,gid=7"));
+        assert!(hides_others(&[]), "where it isn't known what /proc is, not all is known");
     }
 
     #[test]

@@ -63,7 +63,7 @@ mod users;
 mod wipe;
 
 pub use chain::{ChainLayer, Chained, Opener, Origin};
-pub use check::{CheckOptions, CheckReport, Depth, Finding, FindingKind, Mend, Subject};
+pub use check::{CheckOptions, CheckReport, Depth, Finding, FindingKind, Mend, MountElsewhere, Subject};
 pub use containers::{Container, ContainerTable, NewContainer};
 pub use create::{Ids, NewLayer, Owners};
 pub use dedup::{DedupBy, DedupReport};

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::check::Disagree;
 use super::mounts::MountTable;
 use super::recovery::LayersGuard;
 use super::rubbish::Rubbish;
@@ -206,11 +207,14 @@ impl Store {
     /// Looks first, without a lock; a flush, where one is due, comes before the locks too.
     pub(super) fn settle_mounts(&self, key: &mut ThreadKey) -> Result<(u64, u64, u64)> {
         let (table, counts) = (self.layers()?, self.mounts.snapshot()?);
-        let suspects = if self.gate.has_kernel_mounts() { self.disagreements(&table, &counts)? } else { Vec::new() };
+        let mut suspects =
+            if self.gate.has_kernel_mounts() { self.disagreements(&table, &counts)? } else { Vec::new() };
+        // What only others have in namespaces of theirs can't be reached from here.
+        suspects.retain(|suspect| !matches!(suspect.how, Disagree::Elsewhere(_)));
         if suspects.is_empty() {
             return Ok((0, 0, 0));
         }
-        for suspect in suspects.iter().filter(|suspect| suspect.count == 0) {
+        for suspect in suspects.iter().filter(|suspect| matches!(suspect.how, Disagree::Leaked(_))) {
             if let Ok(mount) = std::fs::File::open(&suspect.path) {
                 // An unmount that is not lazy flushes: what it needn't, makes nobody wait.
                 let _ = rustix::fs::syncfs(&mount);
@@ -225,10 +229,14 @@ impl Store {
         let mut counting = Counting::new(&mut layers, &mut mounts, &words);
         let (mut gone, mut corrected, mut left) = (0, 0, 0);
         for one in certain {
-            if one.count > 0 {
-                counting.set_count(one.id.as_str(), &one.path, 0)?;
-                corrected += 1;
-                continue;
+            match one.how {
+                Disagree::Leaked(_) => {}
+                Disagree::Elsewhere(_) => continue,
+                Disagree::Lost(_) => {
+                    counting.set_count(one.id.as_str(), &one.path, 0)?;
+                    corrected += 1;
+                    continue;
+                }
             }
             let layer = self.one_layer(counting.layers(), one.id, &mut rubbish);
             // What is no mount of ours keeps nobody from the rest.

@@ -6,7 +6,8 @@ use serde_json::json;
 
 use crate::app::Context;
 use crate::engine::{
-    self, CheckOptions, CheckReport, DamagedContainers, Depth, Finding, RepairReport, Store, Subject, ThreadKey,
+    self, CheckOptions, CheckReport, DamagedContainers, Depth, Finding, MountElsewhere, RepairReport, Store, Subject,
+    ThreadKey,
 };
 use crate::flags::Flag;
 use crate::output::complain;
@@ -115,6 +116,9 @@ fn tell(context: &mut Context, report: &CheckReport, repaired: Option<&RepairRep
             context.out.line(finding)?;
         }
     }
+    for mount in &report.elsewhere {
+        complain(format_args!("{mount}; unmount it there, or let that namespace end"));
+    }
     let Some(repaired) = repaired else { return Ok(()) };
     for (subject, id) in &repaired.deleted {
         context.out.line(format_args!("deleted {} {id}", word(*subject)))?;
@@ -142,6 +146,7 @@ fn as_json(report: &CheckReport, repaired: Option<&RepairReport>) -> serde_json:
         }
         groups
     };
+    let elsewhere: Vec<_> = report.elsewhere.iter().map(mount_elsewhere).collect();
     let mut value = json!({
         "Layers": grouped(Subject::Layer, true),
         "ROLayers": grouped(Subject::Layer, false),
@@ -149,6 +154,7 @@ fn as_json(report: &CheckReport, repaired: Option<&RepairReport>) -> serde_json:
         "ROImages": grouped(Subject::Image, false),
         "Containers": grouped(Subject::Container, true),
         "Findings": report.findings,
+        "Elsewhere": elsewhere,
     });
     if let Some(repaired) = repaired {
         let deleted: Vec<_> =
@@ -159,6 +165,10 @@ fn as_json(report: &CheckReport, repaired: Option<&RepairReport>) -> serde_json:
         });
     }
     value
+}
+
+fn mount_elsewhere(mount: &MountElsewhere) -> serde_json::Value {
+    json!({"id": mount.id, "path": mount.path.to_string_lossy(), "processes": mount.processes})
 }
 
 fn summary(report: &CheckReport) -> String {

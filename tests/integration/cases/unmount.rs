@@ -1,14 +1,16 @@
 //! Unmounting, settled: by whatever a layer is called, and with mounts that are not what the counts say: detached by others,
 //! in use, covered by something else, in another namespace, of a time before the machine was started.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use integration::case::{Case, case};
-use integration::store::{Store, id};
-use integration::{Outcome, Scratch, archive, invariants};
+use integration::store::{Store, end, id};
+use integration::trace::{self, Point};
+use integration::{Outcome, Scratch, Skip, archive, invariants, machine};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 pub(crate) const CASES: &[Case] = &[
@@ -22,6 +24,8 @@ pub(crate) const CASES: &[Case] = &[
     case("unmount::an_overlay_made_by_hand::overlay", 60, |s| by_hand(s, "overlay")),
     case("unmount::mounts_inside_go_with_it::overlay", 60, |s| inside(s, "overlay")),
     case("unmount::mounted_in_another_namespace::overlay", 60, |s| elsewhere(s, "overlay")),
+    case("unmount::left_by_a_kill_in_another_namespace::overlay", 60, |s| left_elsewhere(s, "overlay")),
+    case("unmount::corrected_when_every_process_was_asked::overlay", 60, |s| corrected(s, "overlay")),
     case("unmount::counted_before_a_reboot::overlay", 60, |s| before_a_reboot(s, "overlay")),
     case("unmount::counted_before_a_reboot::vfs", 60, |s| before_a_reboot(s, "vfs")),
 ];
@@ -128,6 +132,10 @@ fn detached(scratch: &Scratch, driver: &'static str) -> Outcome {
     umount2(&path, MntFlags::MNT_DETACH).expect("detach by hand");
     bench.refused(&["mount", &bench.layer], &["counted as mounted", "can't be asked", "unmount --force"]);
     bench.refused(&["unmount", &bench.layer], &["counted as mounted"]);
+    bench.refused(&["delete-layer", &bench.layer], &["counted as mounted"]);
+    bench.store.ok(&["check", "-q"]);
+    bench.store.ok(&["gc"]);
+    assert_eq!(bench.counted(), 1, "what can't be known is neither called wrong nor corrected");
     bench.others_work();
     used.write_all(b"goes on").expect("who has it open goes on");
     bench.store.ok(&["unmount", "--force", &bench.layer]);
@@ -266,26 +274,174 @@ fn inside(scratch: &Scratch, driver: &'static str) -> Outcome {
     Ok(())
 }
 
+/// A process in a mount namespace of its own, which ends with this.
+struct Namespace(Child);
+
+impl Namespace {
+    fn make() -> Self {
+        let mut keeper = Command::new("unshare");
+        keeper.args(["-m", "--propagation", "private", "sh", "-c", "echo in && read _"]);
+        let mut keeper = keeper.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("another namespace");
+        wait_for(&mut keeper, "in\n");
+        Namespace(keeper)
+    }
+
+    fn pid(&self) -> String {
+        self.0.id().to_string()
+    }
+
+    /// A command of the store's, to be run there.
+    fn argv(&self, store: &Store, args: &[&str]) -> Vec<OsString> {
+        let enter = ["nsenter", "--mount", "--target", &self.pid(), "--"].map(OsString::from);
+        enter.into_iter().chain(store.argv(args)).collect()
+    }
+
+    #[track_caller]
+    fn run(&self, store: &Store, args: &[&str]) {
+        let argv = self.argv(store, args);
+        let mut command = Command::new(&argv[0]);
+        command.args(&argv[1..]);
+        let ended = end(command);
+        assert!(ended.output.status.success(), "{}", ended.describe());
+    }
+
+    fn has(&self, point: &Path) -> bool {
+        let table = fs::read_to_string(format!("/proc/{}/mountinfo", self.pid())).expect("a mount table");
+        table.lines().any(|line| line.split(' ').nth(4) == point.to_str())
+    }
+
+    fn end(mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait().expect("wait for the other namespace");
+    }
+}
+
+/// What `check` says beside findings of mounts in other namespaces: layers with the processes that see them.
+fn told_elsewhere(store: &Store) -> Vec<(String, String)> {
+    let ended = store.run(&["check", "-q", "--json"]);
+    let report: serde_json::Value = serde_json::from_slice(&ended.output.stdout).expect("JSON");
+    let all = report["Elsewhere"].as_array().expect("a list").iter();
+    all.map(|one| (one["id"].as_str().expect("an id").to_owned(), one["processes"][0].to_string())).collect()
+}
+
 /// A layer that is mounted for writing in another mount namespace is mounted nowhere else, and who has it is named.
 fn elsewhere(scratch: &Scratch, driver: &'static str) -> Outcome {
     let bench = bench(scratch, driver);
-    let line = bench.store.argv(&["mount", &bench.layer]);
-    let mut there = Command::new("unshare");
-    there.args(["-m", "--propagation", "private", "sh", "-c", "\"$@\" >/dev/null && echo in && read _", "sh"]);
-    let mut there = there.args(&line).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("another namespace");
-    wait_for(&mut there, "in\n");
-    assert_eq!(bench.counted(), 1);
-    let pid = there.id().to_string();
-    bench.refused(&["mount", &bench.layer], &["mounted in another mount namespace", &pid]);
+    let there = Namespace::make();
+    let pid = there.pid();
+    there.run(&bench.store, &["mount", &bench.layer]);
+    there.run(&bench.store, &["mount", &bench.layer]);
     bench.refused(&["unmount", &bench.layer], &["mounted in another mount namespace", &pid]);
-    bench.refused(&["delete-layer", &bench.layer], &["mounted in another mount namespace", &pid]);
+    there.run(&bench.store, &["unmount", &bench.layer]);
+    assert_eq!(bench.counted(), 1);
+    for verb in ["mount", "unmount", "delete-layer"] {
+        bench.refused(&[verb, &bench.layer], &["mounted in another mount namespace", &pid]);
+    }
     bench.others_work();
+    assert_eq!(told_elsewhere(&bench.store), [], "it is counted");
     // It is counted once less than it is mounted until that namespace ends.
     bench.store.ok(&["unmount", "--force", &bench.layer]);
     assert_eq!(bench.counted(), 0);
-    drop(there.stdin.take());
-    let _ = there.wait().expect("wait for the other namespace");
+    assert_eq!(told_elsewhere(&bench.store), [(bench.layer.clone(), pid.clone())]);
+    let said = bench.store.run(&["check", "-q"]);
+    assert!(said.output.status.success(), "nothing is wrong: {}", said.describe());
+    assert!(said.stderr().contains(&format!("seen by process {pid}")), "{}", said.describe());
+    there.end();
+    assert_eq!(told_elsewhere(&bench.store), []);
     bench.works_again();
+    Ok(())
+}
+
+/// Whoever was killed between a mount and its count left it in a namespace that goes on: the next one who may mount, elsewhere,
+/// counts it, so that nobody mounts the layer twice or deletes it below that mount.
+fn left_elsewhere(scratch: &Scratch, driver: &'static str) -> Outcome {
+    let bench = bench(scratch, driver);
+    let there = Namespace::make();
+    let argv = there.argv(&bench.store, &["mount", &bench.layer]);
+    let point = before_the_count(&argv, &scratch.join("trace"))?;
+    there.run(&bench.store, &["unmount", &bench.layer]);
+    let (killed, output) = trace::killed_before(&argv, &point)?;
+    assert!(killed, "{}", String::from_utf8_lossy(&output.stderr));
+    let path = bench.store.layer_dir(&bench.layer).join("merged");
+    assert!(there.has(&path) && bench.counted() == 0, "it was killed between the mount and the count");
+    let pid = there.pid();
+    assert_eq!(told_elsewhere(&bench.store), [(bench.layer.clone(), pid.clone())]);
+    bench.others_work();
+    assert_eq!(bench.counted(), 1, "the next holder counts it");
+    for verb in ["mount", "unmount", "delete-layer"] {
+        bench.refused(&[verb, &bench.layer], &["mounted in another mount namespace", &pid, "unmount --force"]);
+    }
+    bench.store.ok(&["check", "-q"]);
+    there.run(&bench.store, &["unmount", &bench.layer]);
+    assert!(!there.has(&path) && bench.counted() == 0, "who is there gives it back");
+    // The next one who may mount there takes it away.
+    let (killed, _) = trace::killed_before(&argv, &point)?;
+    assert!(killed && there.has(&path));
+    there.run(&bench.store, &["unmount", &bench.other]);
+    assert!(!there.has(&path) && bench.counted() == 0, "who is there takes it away");
+    there.end();
+    bench.works_again();
+    Ok(())
+}
+
+/// The place in a run of `mount` just before the counts get their name.
+fn before_the_count(argv: &[OsString], log: &Path) -> Result<Point, Skip> {
+    const RENAMES: [&str; 3] = ["rename", "renameat", "renameat2"];
+    let (output, lines) = trace::lines(argv, &RENAMES.map(|name| format!("?{name}")).join(","), log)?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for name in RENAMES {
+        let call = format!(" {name}(");
+        let counts = |line: &&String| line.contains(&call);
+        if let Some(at) = lines.iter().filter(counts).position(|line| line.contains("/mountpoints.json\"")) {
+            return Ok(Point { name: name.to_owned(), nth: at as u32 + 1 });
+        }
+    }
+    panic!("nothing was counted: {lines:?}");
+}
+
+/// A count that nobody's mount stands behind is corrected when every process could be asked, and as long as one couldn't, it is
+/// left and told.
+fn corrected(scratch: &Scratch, driver: &'static str) -> Outcome {
+    machine::all_processes()?;
+    let bench = bench(scratch, driver);
+    let lose = || {
+        let path = bench.store.mount(&bench.layer);
+        bench.store.mount(&bench.layer);
+        umount2(&path, MntFlags::MNT_DETACH).expect("detach by hand");
+        assert_eq!(bench.counted(), 2);
+    };
+    lose();
+    let mut stranger = Command::new(machine::need("setpriv")?);
+    stranger.args(["--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c", "echo in && read _"]);
+    let mut stranger = stranger.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("somebody else's process");
+    wait_for(&mut stranger, "in\n");
+    // What is somebody else's is there and closed to it, or doesn't show at all.
+    for hidden in ["noaccess", "invisible"] {
+        for verb in ["mount", "unmount", "delete-layer"] {
+            let blind = r#"mount -t proc -o hidepid="$0" proc /proc && exec setpriv --regid=65534 --clear-groups \
+                --bounding-set=-sys_ptrace --inh-caps=-sys_ptrace "$@""#;
+            let mut command = Command::new("unshare");
+            command.args(["--mount", "sh", "-c", blind, hidden]).args(bench.store.argv(&[verb, &bench.layer]));
+            let ended = end(command);
+            assert!(!ended.output.status.success(), "not refused: {}", ended.describe());
+            assert!(ended.stderr().contains("processes can't be asked"), "{}", ended.describe());
+            assert_eq!(bench.counted(), 2, "a refusal changes no count");
+        }
+    }
+    drop(stranger.stdin.take());
+    let _ = stranger.wait().expect("wait for somebody else's process");
+    bench.store.mount(&bench.layer);
+    assert_eq!(bench.counted(), 1, "it is counted anew");
+    bench.store.unmount(&bench.layer);
+    lose();
+    bench.store.unmount(&bench.layer);
+    assert_eq!(bench.counted(), 0, "what is gone is given back");
+    let there = Namespace::make();
+    there.run(&bench.store, &["mount", &bench.layer]);
+    there.end();
+    assert_eq!(bench.counted(), 1, "the namespace ended with its mount");
+    bench.store.delete(&bench.layer);
+    assert_eq!(bench.store.counts(), []);
     Ok(())
 }
 

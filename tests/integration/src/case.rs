@@ -21,7 +21,10 @@ impl Case {
 }
 
 /// Cases whose subject is what can be known of all processes.
-const OF_ALL_PROCESSES: &[&str] = &["repair::a_count_without_a_mount_is_corrected::overlay"];
+const OF_ALL_PROCESSES: &[&str] = &[
+    "repair::a_count_without_a_mount_is_corrected::overlay",
+    "unmount::corrected_when_every_process_was_asked::overlay",
+];
 
 impl Case {
     /// Whether the case runs among all processes of the machine, not in a namespace of its own.

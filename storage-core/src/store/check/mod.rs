@@ -15,9 +15,10 @@ mod report;
 mod things;
 
 pub use finding::{Finding, FindingKind, Mend, Subject};
-pub use report::{CheckOptions, CheckReport, Depth};
+pub use report::{CheckOptions, CheckReport, Depth, MountElsewhere};
 
 pub(super) use content::examine_archive;
+pub(super) use mounts::Disagree;
 pub(super) use places::{KEPT, is_made_for_an_item};
 
 use std::collections::BTreeSet;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::Check;
 use super::finding::{Finding, FindingKind};
+use super::report::MountElsewhere;
 use crate::error::Result;
 use crate::ids::LayerId;
 use crate::locks::ThreadKey;
@@ -19,10 +20,18 @@ use crate::store::mounts::MountTable;
 pub(in crate::store) struct Disagreement {
     pub(in crate::store) id: LayerId,
     pub(in crate::store) path: PathBuf,
-    /// How often it is counted; then it is mounted nowhere.
-    pub(in crate::store) count: u64,
-    /// Processes that see it mounted; then it isn't counted.
-    pub(in crate::store) holders: Vec<u32>,
+    pub(in crate::store) how: Disagree,
+}
+
+/// How mounts and count disagree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Disagree {
+    /// Counted so often, and mounted nowhere.
+    Lost(u64),
+    /// Mounted in this mount namespace, and not counted; these processes see it.
+    Leaked(Vec<u32>),
+    /// The same in other mount namespaces only: often a copy, made with the namespace while the layer was mounted here.
+    Elsewhere(Vec<u32>),
 }
 
 impl Check<'_> {
@@ -45,11 +54,19 @@ impl Check<'_> {
         };
         for one in certain {
             let finding = |kind| Finding::of_layer(kind, one.id.as_str()).at(&one.path);
-            if one.count > 0 {
-                self.say(finding(FindingKind::CountUnmounted).detail(format!("counted {} times", one.count)));
-            } else {
-                let pids: Vec<_> = one.holders.iter().map(ToString::to_string).collect();
-                self.say(finding(FindingKind::MountUncounted).detail(format!("seen by process {}", pids.join(", "))));
+            match one.how {
+                Disagree::Lost(count) => {
+                    self.say(finding(FindingKind::CountUnmounted).detail(format!("counted {count} times")));
+                }
+                Disagree::Leaked(holders) => {
+                    let pids: Vec<_> = holders.iter().map(ToString::to_string).collect();
+                    let seen = format!("seen by process {}", pids.join(", "));
+                    self.say(finding(FindingKind::MountUncounted).detail(seen));
+                }
+                // Nothing in the store is wrong by it, and from here nothing mends it.
+                Disagree::Elsewhere(processes) => {
+                    self.report.elsewhere.push(MountElsewhere { id: one.id.to_string(), path: one.path, processes });
+                }
             }
         }
         Ok(())
@@ -57,7 +74,7 @@ impl Check<'_> {
 }
 
 impl Store {
-    /// The layers whose mounts and counts disagree. A mount counts that stands in this mount namespace. That a layer is mounted nowhere is told only when every process could be
+    /// The layers whose mounts and counts disagree. That a layer is mounted nowhere is told only when every process could be
     /// asked, or the machine was started since it was counted.
     pub(in crate::store) fn disagreements(
         &self,
@@ -78,12 +95,13 @@ impl Store {
         for ((id, path), holders) in places.into_iter().zip(seen) {
             let count = counts.count(id.as_str());
             let certain = unreadable == 0 || counts.counted(id.as_str()) == Counted::BeforeBoot;
-            let lost = count > 0 && holders.is_empty() && certain;
-            // A namespace that was made while the layer was mounted keeps its copy, which nobody counts or takes away.
-            let leaked = count == 0 && elsewhere::is_here(&holders);
-            if lost || leaked {
-                found.push(Disagreement { id, path, count, holders });
-            }
+            let how = match (count, holders.is_empty()) {
+                (1.., true) if certain => Disagree::Lost(count),
+                (0, false) if elsewhere::is_here(&holders) => Disagree::Leaked(holders),
+                (0, false) => Disagree::Elsewhere(holders),
+                _ => continue,
+            };
+            found.push(Disagreement { id, path, how });
         }
         Ok(found)
     }

@@ -1,6 +1,8 @@
 //! How a check is done, and what comes of it.
 
+use std::fmt;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::finding::{Finding, Mend, Subject};
@@ -46,6 +48,34 @@ pub struct CheckReport {
     pub containers: u64,
     /// Layers whose archives were read again.
     pub read: u64,
+    /// What is mounted in other mount namespaces only, and not counted. It is no finding: the store is right, and only who is
+    /// there can unmount it.
+    pub elsewhere: Vec<MountElsewhere>,
+}
+
+/// A layer that isn't counted as mounted, and that others have mounted in a mount namespace of theirs: a copy that was made
+/// with the namespace, or what an unmount by force left there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountElsewhere {
+    /// The layer.
+    pub id: String,
+    /// Where it is mounted.
+    pub path: PathBuf,
+    /// A process of each namespace that has it.
+    pub processes: Vec<u32>,
+}
+
+impl fmt::Display for MountElsewhere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pids: Vec<_> = self.processes.iter().map(ToString::to_string).collect();
+        write!(
+            f,
+            "layer {} is mounted in another mount namespace and not counted: {}: seen by process {}",
+            self.id,
+            self.path.display(),
+            pids.join(", ")
+        )
+    }
 }
 
 impl CheckReport {
