@@ -2,6 +2,7 @@
 //! that lock the same files in another way.
 
 use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -26,6 +27,7 @@ pub(crate) const CASES: &[Case] = &[
     case("deadlock::slow_readers_by_flock::overlay", 120, |s| by_flock(s, "overlay")),
     case("deadlock::slow_readers_by_flock::vfs", 120, |s| by_flock(s, "vfs")),
     case("deadlock::slow_readers_by_flock::btrfs", 120, |s| by_flock(s, "btrfs")),
+    case("deadlock::a_wait_of_a_minute_is_told::vfs", 240, |s| told(s, "vfs")),
 ];
 
 /// How long one command may take that waits for nobody, on a machine that is busy with others.
@@ -181,4 +183,27 @@ fn hold_by_flock(path: &Path) -> std::process::Child {
     let mut said = [0; 5];
     std::io::Read::read_exact(reader.stdout.as_mut().expect("a pipe"), &mut said).expect("the lock is taken");
     reader
+}
+
+/// Who waits for a minute is told for which lock, who holds it, and how not to wait; and goes on when it is free.
+fn told(scratch: &Scratch, driver: &'static str) -> Outcome {
+    let store = Store::new(scratch, "store", driver);
+    store.create(&id("first"), None);
+    let path = store.layers_dir().join("layers.lock");
+    let held = lock::try_write(&path).expect("the lock is free");
+    let mut waiting = store.start(&["create-layer", "-i", &id("second")]);
+    let mut said = String::new();
+    let mut errors = BufReader::new(waiting.stderr.take().expect("a pipe"));
+    errors.read_line(&mut said).expect("it says something");
+    for word in ["still waiting for", &path.display().to_string(), &std::process::id().to_string(), "--lock-timeout"] {
+        assert!(said.contains(word), "nothing of {word:?}: {said}");
+    }
+    assert!(waiting.try_wait().expect("look at it").is_none(), "the wait goes on");
+    drop(held);
+    let mut rest = String::new();
+    errors.read_to_string(&mut rest).expect("read on");
+    assert!(waiting.wait().expect("wait for it").success(), "{said}{rest}");
+    assert_eq!(rest, "", "it is told once");
+    assert!(store.ids().contains(&id("second")));
+    Ok(())
 }

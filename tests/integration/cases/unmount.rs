@@ -391,9 +391,10 @@ fn before_the_count(argv: &[OsString], log: &Path) -> Result<Point, Skip> {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     for name in RENAMES {
         let call = format!(" {name}(");
-        let counts = |line: &&String| line.contains(&call);
-        if let Some(at) = lines.iter().filter(counts).position(|line| line.contains("/mountpoints.json\"")) {
-            return Ok(Point { name: name.to_owned(), nth: at as u32 + 1 });
+        let calls = (1..).zip(lines.iter().filter(|line| line.contains(&call)));
+        let mut of_counts = calls.filter(|(_, line)| line.contains("/mountpoints.json\""));
+        if let Some((nth, _)) = of_counts.next() {
+            return Ok(Point { name: name.to_owned(), nth });
         }
     }
     panic!("nothing was counted: {lines:?}");
