@@ -113,6 +113,7 @@ fn refused_in_user_namespace(scratch: &Scratch) -> Outcome {
         assert_eq!(ended.output.status.code(), Some(REFUSED), "{}", ended.describe());
         assert!(ended.output.stdout.is_empty(), "no verdict is told: {}", ended.describe());
         assert!(ended.stderr().contains(said), "{}", ended.describe());
+        assert_eq!(tree::listing(&scratch.join("room")).len(), 0, "a refusal leaves nothing");
     }
     Ok(())
 }

@@ -168,10 +168,7 @@ impl Grounds {
     /// Takes everything away, and tells what could not be.
     pub fn remove(mut self) -> Result<()> {
         self.take_away()?;
-        self.place.held.take().map_or(Ok(()), TempDir::close)?;
-        // Other runs may have places there.
-        let _ = self.place.path.parent().map(std::fs::remove_dir);
-        Ok(())
+        self.place.held.take().map_or(Ok(()), TempDir::close)
     }
 
     fn take_away(&mut self) -> Result<()> {
@@ -243,6 +240,14 @@ impl Place {
                 .at(parent)
                 .remedy(format!("name a directory of yours that is on {other}, or be root of the machine"))),
         }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        drop(self.held.take());
+        // Other runs may have places there.
+        let _ = self.path.parent().map(std::fs::remove_dir);
     }
 }
 
