@@ -3,8 +3,6 @@
 //!
 //! `cargo test -p driver-conformance --test drivers -- [DRIVER[:FILESYSTEM]] [CASE]` runs a part.
 
-mod shared_object;
-
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,6 +11,7 @@ use std::sync::Arc;
 
 use driver_conformance::grounds::{Filesystem, Grounds};
 use driver_conformance::suite::{Done, Outcome, Report, Suite, Workers, work};
+use integration::plugins::{self, Profile};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use storage_core::driver::plugin::Plugins;
@@ -86,7 +85,7 @@ fn all(words: &[&str]) -> Result<bool> {
         let filter = words.iter().find(|word| word.contains("::")).copied().unwrap_or_default();
         if *filesystem == Filesystem::Plain {
             runs += 1;
-            good &= in_user_namespace(driver, &shared_object::of(driver)?, filter)?;
+            good &= in_user_namespace(driver, &plugins::of_this_tree(driver, Profile::Dev), filter)?;
             continue;
         }
         match two_grounds(None, *filesystem) {
@@ -94,7 +93,7 @@ fn all(words: &[&str]) -> Result<bool> {
             Err(error) => return Err(error),
             Ok(grounds) => {
                 runs += 1;
-                good &= both(&label, driver, &shared_object::of(driver)?, grounds, filter)?;
+                good &= both(&label, driver, &plugins::of_this_tree(driver, Profile::Dev), grounds, filter)?;
             }
         }
     }
