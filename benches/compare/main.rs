@@ -1,7 +1,7 @@
 //! Lamina and Debian's `containers-storage`, in turns on one disk.
 //!
-//! Each operation is a process of the one, then of the other, and again, on a loop-mounted xfs; medians and their ratio are
-//! printed beside what GNU tar, mount(2) and fdatasync cost by themselves. The durability `none` of ours is what the peer
+//! Each operation is a process of the one, then of the other, and again, on a loop-mounted xfs (btrfs for its driver);
+//! medians and their ratio are printed beside what GNU tar, mount(2) and fdatasync cost by themselves. The durability `none` of ours is what the peer
 //! does (it flushes no layer data); our default stands beside it. It fails when the peer is missing.
 //!
 //! ```text
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use integration::scratch::{RunDir, Scratch, private_mounts};
+use integration::scratch::{RunDir, Scratch, filesystem_of, private_mounts};
 use integration::store::{Store, id};
 use integration::{archive, machine};
 
@@ -128,9 +128,10 @@ fn run(options: &Options) -> Result<bool, String> {
     let room = MEMORY_LIMIT_KIB + entries * MEMORY_PER_ENTRY / 1024;
     let snapshots = snapshots::measure(&disk.join("in-process"), options.driver);
     println!(
-        "{}, {} rounds, xfs on a loop device, {entries} entries of {} MB",
+        "{}, {} rounds, {} on a loop device, {entries} entries of {} MB",
         options.driver,
         options.rounds,
+        filesystem_of(disk.path()),
         FILES * BYTES / 1_000_000
     );
     let good = table::print(&samples, &snapshots, room);

@@ -6,6 +6,7 @@ use integration::case::Case;
 
 mod additional;
 mod audit;
+mod bad_archives;
 mod bad_input;
 mod both_at_once;
 mod chain;
@@ -88,6 +89,7 @@ const CASES: &[&[Case]] = &[
     full_disk::CASES,
     load::CASES,
     power::CASES,
+    bad_archives::CASES,
     bad_input::CASES,
     plugins::CASES,
     plugins_broken::CASES,

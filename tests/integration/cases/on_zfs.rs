@@ -10,7 +10,7 @@ use integration::scratch::dataset_of;
 use integration::store::{Store, end, id, must};
 use integration::{Outcome, Scratch, archive, invariants};
 
-use crate::{bad_input, child, concurrent, meanwhile, roundtrip, stall};
+use crate::{bad_archives, bad_input, child, concurrent, meanwhile, roundtrip, stall};
 
 const DRIVER: &str = "zfs";
 
@@ -29,9 +29,9 @@ pub(crate) const CASES: &[Case] = &[
     case("zfs::a_diff_fails_when_its_layer_is_deleted", 900, |s| stall::deleted_under_a_diff(s, DRIVER)),
     case("zfs::a_parents_name_goes_to_another_layer", 900, |s| meanwhile::parent_renamed(s, DRIVER)),
     case("zfs::somebody_writes_through_a_mount", 900, |s| meanwhile::written(s, DRIVER)),
-    case("zfs::truncated_archive", 900, |s| bad_input::truncated(s, DRIVER)),
-    case("zfs::escape_by_symlink", 900, |s| bad_input::by_symlink(s, DRIVER)),
-    case("zfs::escape_by_whiteout", 900, |s| bad_input::by_whiteout(s, DRIVER)),
+    case("zfs::truncated_archive", 900, |s| bad_archives::truncated(s, DRIVER)),
+    case("zfs::escape_by_symlink", 900, |s| bad_archives::by_symlink(s, DRIVER)),
+    case("zfs::escape_by_whiteout", 900, |s| bad_archives::by_whiteout(s, DRIVER)),
     case("zfs::duplicate_id_or_name", 900, |s| bad_input::duplicate_id(s, DRIVER)),
     case("zfs::parent_that_is_deleted", 900, |s| bad_input::parent_in_use(s, DRIVER)),
     case("zfs::killed_at_any_time", 900, killed),

@@ -15,7 +15,7 @@ use storage_core::task::Task;
 use storage_driver_zfs as _;
 
 pub(crate) const CASES: &[Case] = &[
-    case("zfs::a_diff_while_others_mount_and_unmount", 2400, hammered),
+    case("zfs::a_diff_while_others_mount_and_unmount", 7200, hammered),
     case("zfs::a_diff_while_another_writes", 900, written),
 ];
 

@@ -165,7 +165,16 @@ fn dataset(name: &str, dir: &Path) {
 
 /// The dataset that a directory is on.
 pub fn dataset_of(dir: &Path) -> String {
-    let found = Command::new("findmnt").args(["-no", "SOURCE", "-T"]).arg(dir).output().expect("run findmnt");
+    findmnt(dir, "SOURCE")
+}
+
+/// The name of the filesystem that a directory is on.
+pub fn filesystem_of(dir: &Path) -> String {
+    findmnt(dir, "FSTYPE")
+}
+
+fn findmnt(dir: &Path, column: &str) -> String {
+    let found = Command::new("findmnt").args(["-no", column, "-T"]).arg(dir).output().expect("run findmnt");
     assert!(found.status.success(), "{} is on no mount", dir.display());
     String::from_utf8_lossy(&found.stdout).trim().to_owned()
 }
