@@ -8,15 +8,14 @@
 //! Whether a place asks the recorder is compiled in, so the two sides of the first comparison are two builds of this program,
 //! of the same sources; the second has the one condition replaced by a constant. Each works in a process of its own on a store of its own
 //! on one filesystem, and is started anew now and then: where a process lies in memory and its store on disk makes a few per cent. They take
-//! turns, in pairs of changing order (AB, BA), so that what drifts hits both alike. A pair gives one ratio;
-//! told are their median and the 95 % interval of it by order statistics, which supposes nothing about their distribution.
+//! turns, in [`Pairs`].
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
-use benches::{Ground, Size};
+use benches::{Ground, Pairs, Size};
 use integration::scratch::{RunDir, private_mounts};
 use storage_core::record::{self, Lines, Places, Recording};
 use storage_core::store::Durability;
@@ -110,10 +109,10 @@ fn compare(other: &str, rest: &[&str]) {
         ("built without / built without", &without, &without, pairs),
         ("recorder on / off", &on, &off, pairs.div_ceil(8)),
     ] {
-        let mut told = Told::default();
+        let mut told = Pairs::default();
         for launch in 0..LAUNCHES {
             let dir = place.path.join(format!("{}-{launch}", what.replace(['/', ' '], "-")));
-            told.take_turns(&dir, driver, [one, two], launch, pairs.div_ceil(LAUNCHES), rounds);
+            take_turns(&mut told, &dir, driver, [one, two], launch, pairs.div_ceil(LAUNCHES), rounds);
         }
         told.print(what);
     }
@@ -125,57 +124,31 @@ struct Build<'a> {
     recorder: &'a str,
 }
 
-/// What pairs came to.
-#[derive(Default)]
-struct Told {
-    ratios: Vec<f64>,
-    micros: Vec<f64>,
-}
-
-impl Told {
-    /// One launch of both sides.
-    fn take_turns(&mut self, dir: &Path, driver: &str, builds: [&Build<'_>; 2], launch: u64, pairs: u64, rounds: u64) {
-        let start = |number: usize| {
-            Side::start(builds[number].program, dir.join(number.to_string()), driver, builds[number].recorder)
-        };
-        // Who is started first has the better place.
-        let (mut one, mut two) = if launch.is_multiple_of(2) {
-            let one = start(0);
-            (one, start(1))
-        } else {
-            let two = start(1);
-            (start(0), two)
-        };
-        // The first rounds warm up what both use.
-        let _ = (one.measure(10), two.measure(10));
-        for pair in 0..pairs {
-            let (first, second) = if pair % 2 == 0 {
-                let first = one.measure(rounds);
-                (first, two.measure(rounds))
-            } else {
-                let second = two.measure(rounds);
-                (one.measure(rounds), second)
-            };
-            self.ratios.push(first / second);
-            self.micros.push(first / rounds as f64 / 1000.0);
-        }
-        one.end();
-        two.end();
+/// One launch of both sides.
+fn take_turns(
+    told: &mut Pairs,
+    dir: &Path,
+    driver: &str,
+    builds: [&Build<'_>; 2],
+    launch: u64,
+    pairs: u64,
+    rounds: u64,
+) {
+    let start = |number: usize| {
+        Side::start(builds[number].program, dir.join(number.to_string()), driver, builds[number].recorder)
+    };
+    // Who is started first has the better place.
+    let mut sides = if launch.is_multiple_of(2) {
+        let one = start(0);
+        [one, start(1)]
+    } else {
+        let two = start(1);
+        [start(0), two]
+    };
+    // The first rounds warm up what both use.
+    for side in &mut sides {
+        side.measure(10);
     }
-
-    fn print(mut self, what: &str) {
-        let (low, middle, high) = median_with_interval(&mut self.ratios);
-        let (_, each, _) = median_with_interval(&mut self.micros);
-        println!("{what}: {middle:.4}, 95 % interval {low:.4} to {high:.4} ({each:.1} µs a round)");
-    }
-}
-
-/// The median, and the order statistics between which that of the population lies in 95 of 100 cases.
-fn median_with_interval(values: &mut [f64]) -> (f64, f64, f64) {
-    values.sort_by(f64::total_cmp);
-    // 0.98 times the root of their number is 1.96 standard deviations of how many lie below the median.
-    let half = (values.len() * 9604 / 10_000).isqrt() + 1;
-    let middle = values.len() / 2;
-    let last = values.len() - 1;
-    (values[middle.saturating_sub(half)], values[middle], values[(middle + half).min(last)])
+    told.add(pairs, rounds, |side, rounds| sides[side].measure(rounds));
+    sides.into_iter().for_each(Side::end);
 }

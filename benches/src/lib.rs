@@ -3,6 +3,10 @@
 //! A [`Ground`] is a store on one driver with a key and something to work on. Every workload leaves the store as it found
 //! it or says in its name what it adds, so that a measurement can be repeated.
 
+mod pairs;
+
+pub use pairs::Pairs;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -189,6 +193,11 @@ pub fn drivers(dir: &Path) -> Vec<&'static str> {
     survey.iter().filter(|candidate| candidate.survey.usable).map(|candidate| candidate.descriptor.name).collect()
 }
 
+/// Whether this run is only to show that everything works.
+pub fn quick() -> bool {
+    std::env::var_os("LAMINA_BENCH_QUICK").is_some()
+}
+
 /// Where and how subjects are run: in stores below the build directory. `LAMINA_BENCH_QUICK` makes the runs short: enough to
 /// see that every workload works, not enough to compare figures.
 #[expect(missing_debug_implementations, reason = "criterion's own type has none")]
@@ -208,8 +217,7 @@ impl Bench {
         let place = RunDir::make();
         let drivers = drivers(&place.path);
         println!("drivers: {}", drivers.join(", "));
-        let quick = std::env::var_os("LAMINA_BENCH_QUICK").is_some();
-        Bench { criterion: Criterion::default().configure_from_args(), place, drivers, quick }
+        Bench { criterion: Criterion::default().configure_from_args(), place, drivers, quick: quick() }
     }
 
     /// Runs one subject for every driver.
@@ -230,23 +238,6 @@ impl Bench {
             bench(&mut group, driver, &mut ground);
             group.finish();
         }
-    }
-
-    /// A directory for a subject that needs no store.
-    pub fn directory(&self, name: &str) -> PathBuf {
-        let dir = self.place.path.join(name);
-        fs::create_dir_all(&dir).expect("make a directory");
-        dir
-    }
-
-    /// A group of measurements for a subject that needs no store.
-    pub fn group(&mut self, subject: &str) -> BenchmarkGroup<'_, WallTime> {
-        let mut group = self.criterion.benchmark_group(subject);
-        group.sample_size(50);
-        if self.quick {
-            group.warm_up_time(Duration::from_millis(20)).measurement_time(Duration::from_millis(100));
-        }
-        group
     }
 
     /// Prints what criterion has to say at the end.

@@ -3,7 +3,6 @@
 use benches::Bench;
 
 mod apply;
-mod border;
 mod changes;
 mod create;
 mod delete;
@@ -25,7 +24,6 @@ fn main() {
         delete::bench,
         metadata::bench,
         open::bench,
-        border::bench,
     ] {
         subject(&mut bench);
     }

@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/fs.h>
 #include <linux/mount.h>
 #include <signal.h>
 #include <spawn.h>
@@ -24,7 +23,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -39,8 +37,7 @@
 typedef const struct lamina_call *call_t;
 struct lamina_driver { char home[PATH_MAX]; };
 /* How ids change on the way from the maps of a parent to those of its child. */
-struct map { struct lamina_range *ranges; size_t count; };
-struct shift { struct map from_uids, from_gids, to_uids, to_gids; ino_t *seen; size_t seen_count; };
+struct shift { struct lamina_maps from, to; ino_t *seen; size_t seen_count; };
 /* A private place: the directory, its descriptor with the lock, and what the layer in it started from (-1: nothing). */
 struct lamina_staged { struct shift shift; bool shifts; char home[PATH_MAX]; char place[PATH_MAX]; int lock; int origin; char origin_path[PATH_MAX]; bool kept; };
 struct lamina_trash { char place[PATH_MAX]; int lock; };
@@ -97,103 +94,68 @@ static int32_t still_there(call_t call, int fd, const char *path)
 
 /* ---- trees ----------------------------------------------------------------------------------------------------------- */
 
-/* A file marked immutable or append-only goes like any other. */
-static void unmark(int fd)
+/* Runs a program and waits for it. -1 with errno where that can't be, or how it ended; its step may say that it is to stop. */
+static int run(call_t call, int32_t *stop, char *const arguments[])
 {
-    int flags;
-    if (fd >= 0 && !ioctl(fd, FS_IOC_GETFLAGS, &flags) && flags & (FS_IMMUTABLE_FL | FS_APPEND_FL)) {
-        flags &= ~(FS_IMMUTABLE_FL | FS_APPEND_FL);
-        ioctl(fd, FS_IOC_SETFLAGS, &flags);
-    }
-}
-
-static int unlink_marked(int at, const char *name)
-{
-    struct stat found;
-    if (errno != EPERM || fstatat(at, name, &found, AT_SYMLINK_NOFOLLOW) || !S_ISREG(found.st_mode))
-        return -1;
-    int fd = openat(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    unmark(fd);
-    if (fd >= 0)
-        close(fd);
-    return unlinkat(at, name, 0);
-}
-
-static int remove_tree(int at, const char *name, call_t call)
-{
-    if (!unlinkat(at, name, 0) || errno == ENOENT || !unlink_marked(at, name))
-        return 0;
-    int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    if (!dir) {
-        if (fd >= 0)
-            close(fd);
-        return errno == ENOENT ? 0 : -1;
-    }
-    int result = 0;
-    unmark(fd);
-    for (struct dirent *entry; !result && (errno = 0, entry = readdir(dir));) {
-        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
-            continue;
-        if (call && call->step(call->context, 0, 1))
-            result = -1, errno = ECANCELED;
-        else
-            result = remove_tree(dirfd(dir), entry->d_name, call);
-    }
-    int number = errno;
-    closedir(dir);
-    errno = number;
-    return result || (unlinkat(at, name, AT_REMOVEDIR) && errno != ENOENT) ? -1 : 0;
-}
-
-/* Copies all of `from` into `to` by cp, which knows holes, links, devices, owners, times, xattrs and shared blocks. */
-static int32_t copy_tree(call_t call, int from, const char *to)
-{
-    char source[64];
-    snprintf(source, sizeof source, "/proc/%d/fd/%d/.", getpid(), from);
-    char *arguments[] = { "cp", "-a", "--", source, (char *)to, NULL };
     char *environment[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", NULL };
     posix_spawn_file_actions_t files;
     posix_spawn_file_actions_init(&files);
     for (int fd = 0; fd < 3; fd++)
         posix_spawn_file_actions_addopen(&files, fd, "/dev/null", O_RDWR, 0);
-    pid_t child;
-    errno = posix_spawnp(&child, "cp", &files, NULL, arguments, environment);
+    pid_t child, ended;
+    int status;
+    errno = posix_spawnp(&child, arguments[0], &files, NULL, arguments, environment);
     posix_spawn_file_actions_destroy(&files);
     if (errno)
-        return failed(call, "start cp", to);
-    int status;
-    pid_t ended;
+        return -1;
     while ((ended = waitpid(child, &status, WNOHANG)) == 0) {
-        int32_t stop = call->step(call->context, 0, 0);
-        if (stop) {
+        if (call && !*stop && (*stop = call->step(call->context, 0, 0)))
             kill(child, SIGKILL);
-            waitpid(child, &status, 0);
-            return stop;
-        }
-        nanosleep(&(struct timespec){ .tv_nsec = 2000000 }, NULL);
+        nanosleep(&(struct timespec){ .tv_nsec = 500000 }, NULL);
     }
-    if (ended != child) /* somebody else in the process waited for it, and knows how it ended */
-        return failed(call, "wait for cp", to);
-    if (!WIFEXITED(status) || WEXITSTATUS(status))
-        return fail(call, LAMINA_E_IO, "copy layer", to, "cp failed; is there space?", 0);
-    return 0;
+    return ended == child ? status : -1; /* -1: somebody else in the process waited for it, and knows how it ended */
 }
 
-static int64_t to_container(struct map map, uint64_t id)
+/* Deletes a tree. A file marked immutable or append-only goes like any other. */
+static int32_t remove_tree(call_t call, char *path)
 {
-    for (size_t i = 0; i < map.count; i++)
-        if (id - map.ranges[i].host_id < map.ranges[i].size)
-            return (int64_t)(map.ranges[i].container_id + id - map.ranges[i].host_id);
-    return map.count ? -1 : (int64_t)id;
+    int32_t stop = 0;
+    char *rm[] = { "rm", "-rf", "--", path, NULL }, *unmark[] = { "chattr", "-R", "-f", "-ia", "--", path, NULL };
+    int status = run(call, &stop, rm);
+    if (status > 0 && !stop) {
+        run(call, &stop, unmark);
+        status = run(call, &stop, rm);
+    }
+    if (status < 0 && call)
+        return failed(call, "run rm", path);
+    return stop || !status || !call ? stop : fail(call, LAMINA_E_IO, "delete tree", path, "rm failed", 0);
 }
 
-static int64_t to_host(struct map map, int64_t id)
+/* Copies all of `from` into `to` by cp, which knows holes, links, devices, owners, times, xattrs and shared blocks. */
+static int32_t copy_tree(call_t call, int from, char *to)
 {
-    for (size_t i = 0; i < map.count && id >= 0; i++)
-        if ((uint64_t)id - map.ranges[i].container_id < map.ranges[i].size)
-            return (int64_t)(map.ranges[i].host_id + (uint64_t)id - map.ranges[i].container_id);
-    return map.count ? -1 : id;
+    int32_t stop = 0;
+    char source[64];
+    snprintf(source, sizeof source, "/proc/%d/fd/%d/.", getpid(), from);
+    int status = run(call, &stop, (char *[]){ "cp", "-a", "--", source, to, NULL });
+    if (status < 0)
+        return failed(call, "run cp", to);
+    return stop || !status ? stop : fail(call, LAMINA_E_IO, "copy layer", to, "cp failed; is there space?", 0);
+}
+
+/* Where an id goes from one map to another: inside by the first, outside again by the second. -1: nowhere. */
+static int64_t moved(const struct lamina_range *from, size_t from_count, const struct lamina_range *to, size_t to_count, uint64_t id)
+{
+    size_t i = 0;
+    while (i < from_count && id - from[i].host_id >= from[i].size)
+        i++;
+    if (from_count && i == from_count)
+        return -1;
+    uint64_t inside = from_count ? from[i].container_id + (id - from[i].host_id) : id;
+    for (i = 0; i < to_count; i++)
+        if (inside - to[i].container_id < to[i].size)
+            return (int64_t)(to[i].host_id + (inside - to[i].container_id));
+    return to_count ? -1 : (int64_t)inside;
 }
 
 /* Gives `name`, and what is below it, the owners of the new maps. An inode with several names is changed once. */
@@ -215,8 +177,9 @@ static int32_t change_owners(call_t call, struct shift *shift, int at, const cha
         shift->seen = more;
         shift->seen[shift->seen_count++] = found.st_ino;
     }
-    int64_t uid = to_host(shift->to_uids, to_container(shift->from_uids, found.st_uid));
-    int64_t gid = to_host(shift->to_gids, to_container(shift->from_gids, found.st_gid));
+    const struct lamina_maps *from = &shift->from, *to = &shift->to;
+    int64_t uid = moved(from->uids, from->uid_count, to->uids, to->uid_count, found.st_uid);
+    int64_t gid = moved(from->gids, from->gid_count, to->gids, to->gid_count, found.st_gid);
     if (uid < 0 || gid < 0)
         return fail(call, LAMINA_E_INVALID_MAPPINGS, "chown tree", path, "an owner is outside of the maps", 0);
     if (snprintf(link, sizeof link, "/proc/self/fd/%d/%s", at, name) >= PATH_MAX)
@@ -267,69 +230,60 @@ static int32_t make_place(call_t call, const char *home, char *place, int *lock)
 }
 
 /* Deletes a place whose lock is held, unless a view of what was removed is open. */
-static int32_t reclaim(call_t call, const char *place, int lock)
+static int32_t reclaim(call_t call, char *place, int lock)
 {
     int tree = openat(lock, "tree", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     bool viewed = tree >= 0 && flock(tree, LOCK_EX | LOCK_NB);
-    int result = viewed ? 0 : remove_tree(AT_FDCWD, place, call), number = errno;
+    int32_t code = viewed ? 0 : remove_tree(call, place);
     if (tree >= 0)
         close(tree);
     close(lock);
-    errno = number;
-    if (result && errno == ECANCELED)
-        return fail(call, LAMINA_E_CANCELLED, "delete tree", place, "", 0);
-    return result ? failed(call, "delete tree", place) : 0;
+    return code;
 }
 
 /* ---- the driver ------------------------------------------------------------------------------------------------------ */
 
-static const char *unusable(const struct lamina_request *request)
+/* Why it can't work as it is asked to: the kind of the error, and the words. */
+static int32_t refusal(const struct lamina_request *request, char words[80])
 {
-    if (request->image_home.length || request->additional_count)
-        return "it works in one home only, without image stores";
-    if (request->home.length > PATH_MAX / 2)
-        return "the path of its home is too long";
-    return NULL;
+    const char *why = request->image_home.length || request->additional_count ? "it works in one home only, without image stores"
+                      : request->home.length > PATH_MAX / 2 ? "the path of its home is too long" : "";
+    strcpy(words, why);
+    if (!request->option_count)
+        return *why ? LAMINA_E_DRIVER_UNUSABLE : 0;
+    snprintf(words, 80, "unknown option %.*s", (int)request->options->key.length, request->options->key.data);
+    return LAMINA_E_USAGE;
 }
 
 static int32_t survey(call_t call, const struct lamina_request *request, int32_t *usable, uint64_t *capabilities,
                       lamina_each_text reason, void *context)
 {
     (void)call;
-    const char *why = unusable(request);
-    char key[64] = "";
-    if (request->option_count) {
-        snprintf(key, sizeof key, "unknown option %.*s", (int)request->options->key.length, request->options->key.data);
-        why = key;
-    }
-    *usable = !why;
+    char words[80];
+    *usable = !refusal(request, words);
     *capabilities = LAMINA_CAN_D_TYPE | LAMINA_CAN_DETACHED_VIEWS;
-    return reason(context, STR(why ? why : "an example that copies directories works everywhere"));
+    return reason(context, STR(*usable ? "an example that copies directories works everywhere" : words));
 }
 
 static int32_t driver_open(call_t call, const struct lamina_request *request, lamina_driver **driver)
 {
     static const char *const parts[] = { "", "layers", "staging" };
-    const char *why = unusable(request);
-    if (request->option_count) {
-        char key[64];
-        snprintf(key, sizeof key, "unknown option %.*s", (int)request->options->key.length, request->options->key.data);
-        return fail(call, LAMINA_E_USAGE, "read storage option", "", key, 0);
-    }
-    lamina_driver *made = why ? NULL : calloc(1, sizeof *made);
+    char words[80], path[PATH_MAX];
+    int32_t code = refusal(request, words);
+    lamina_driver *made = code ? NULL : calloc(1, sizeof *made);
     if (!made)
-        return fail(call, LAMINA_E_DRIVER_UNUSABLE, "open dircopy", "", why ? why : "no memory", 0);
+        return fail(call, code ? code : LAMINA_E_IO, "open dircopy", "", code ? words : "no memory", 0);
     memcpy(made->home, request->home.data, request->home.length);
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        char path[PATH_MAX];
-        if (path_of(call, path, made->home, parts[i], STR("")) || (mkdir(path, 0700) && errno != EEXIST)) {
-            int32_t code = failed(call, "mkdir", path);
-            free(made);
-            return code;
-        }
+    for (size_t i = 0; i < sizeof parts / sizeof *parts && !code; i++) {
+        code = path_of(call, path, made->home, parts[i], STR(""));
+        if (!code && mkdir(path, 0700) && errno != EEXIST)
+            code = failed(call, "mkdir", path);
     }
-    *driver = made;
-    return 0;
+    if (code)
+        free(made);
+    else
+        *driver = made;
+    return code;
 }
 
 static void driver_close(lamina_driver *driver) { free(driver); }
@@ -377,41 +331,33 @@ static int32_t each_name(lamina_driver *driver, call_t call, const char *part, i
     return code;
 }
 
-struct sweeping { lamina_driver *driver; call_t call; struct timespec deadline; uint64_t reclaimed, left; };
+struct sweeping { lamina_driver *driver; call_t call; uint64_t deadline, reclaimed, left; };
+
+static uint64_t now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
+}
 
 static int32_t sweep_one(void *context, const char *name)
 {
     struct sweeping *sweeping = context;
-    struct timespec now;
     char place[PATH_MAX];
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    bool late = now.tv_sec > sweeping->deadline.tv_sec
-                || (now.tv_sec == sweeping->deadline.tv_sec && now.tv_nsec >= sweeping->deadline.tv_nsec);
     if (path_of(sweeping->call, place, sweeping->driver->home, "staging/", STR(name)))
         return 0;
-    int lock = late ? -1 : open(place, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB)) {
-        if (lock >= 0)
-            close(lock);
-        sweeping->left++;
-        return 0;
-    }
-    int32_t code = reclaim(sweeping->call, place, lock);
-    if (access(place, F_OK))
-        sweeping->reclaimed++;
-    else
-        sweeping->left++;
+    int lock = now() >= sweeping->deadline ? -1 : open(place, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    bool ours = lock >= 0 && !flock(lock, LOCK_EX | LOCK_NB);
+    if (lock >= 0 && !ours)
+        close(lock);
+    int32_t code = ours ? reclaim(sweeping->call, place, lock) : 0;
+    *(ours && access(place, F_OK) ? &sweeping->reclaimed : &sweeping->left) += 1;
     return code;
 }
 
 static int32_t sweep(lamina_driver *driver, call_t call, uint64_t milliseconds, uint64_t *reclaimed, uint64_t *left)
 {
-    struct sweeping sweeping = { .driver = driver, .call = call };
-    clock_gettime(CLOCK_MONOTONIC, &sweeping.deadline);
-    sweeping.deadline.tv_sec += milliseconds / 1000;
-    sweeping.deadline.tv_nsec += milliseconds % 1000 * 1000000;
-    if (sweeping.deadline.tv_nsec >= 1000000000)
-        sweeping.deadline.tv_sec++, sweeping.deadline.tv_nsec -= 1000000000;
+    struct sweeping sweeping = { .driver = driver, .call = call, .deadline = now() + milliseconds };
     int32_t code = each_name(driver, call, "staging", sweep_one, &sweeping);
     *reclaimed = sweeping.reclaimed;
     *left = sweeping.left;
@@ -531,34 +477,40 @@ static int32_t is_mounted(lamina_driver *driver, call_t call, const struct lamin
 
 /* ---- staging --------------------------------------------------------------------------------------------------------- */
 
-static void discard(lamina_staged *staged)
-{
-    free(staged->shift.from_uids.ranges), free(staged->shift.from_gids.ranges);
-    free(staged->shift.to_uids.ranges), free(staged->shift.to_gids.ranges), free(staged->shift.seen);
-    if (staged->origin >= 0)
-        close(staged->origin);
-    if (staged->lock >= 0) {
-        if (!staged->kept)
-            remove_tree(AT_FDCWD, staged->place, NULL);
-        close(staged->lock);
-    }
-    free(staged);
-}
-
 static bool same_ranges(const struct lamina_range *a, size_t count_a, const struct lamina_range *b, size_t count_b)
 {
     return count_a == count_b && (count_a == 0 || !memcmp(a, b, count_a * sizeof *a));
 }
 
-/* A copy that lives as long as the handle. */
-static struct map kept(const struct lamina_range *ranges, size_t count)
+static const struct lamina_range *copy_of(const struct lamina_range *ranges, size_t count)
 {
-    struct map map = { count ? calloc(count, sizeof *ranges) : NULL, count };
-    if (map.ranges)
-        memcpy(map.ranges, ranges, count * sizeof *ranges);
-    else
-        map.count = 0;
-    return map;
+    struct lamina_range *copy = calloc(count + 1, sizeof *copy);
+    return copy && count ? memcpy(copy, ranges, count * sizeof *copy) : copy;
+}
+
+/* Maps that live as long as the handle; false when there is no memory. */
+static bool keep_maps(struct lamina_maps *to, const struct lamina_maps *from)
+{
+    *to = *from;
+    to->uids = copy_of(from->uids, from->uid_count);
+    to->gids = copy_of(from->gids, from->gid_count);
+    return to->uids && to->gids;
+}
+
+static void drop_maps(struct lamina_maps maps) { free((void *)maps.uids), free((void *)maps.gids); }
+
+static void discard(lamina_staged *staged)
+{
+    drop_maps(staged->shift.from), drop_maps(staged->shift.to);
+    free(staged->shift.seen);
+    if (staged->origin >= 0)
+        close(staged->origin);
+    if (staged->lock >= 0) {
+        if (!staged->kept)
+            remove_tree(NULL, staged->place);
+        close(staged->lock);
+    }
+    free(staged);
 }
 
 static uint32_t root_of(const struct lamina_range *ranges, size_t count)
@@ -581,14 +533,11 @@ static int32_t begin(lamina_driver *driver, call_t call, const struct lamina_pla
         return fail(call, LAMINA_E_IO, "create layer", "", "no memory", ENOMEM);
     made->lock = made->origin = -1;
     strcpy(made->home, driver->home);
-    made->shifts = plan->parent && !(same_ranges(plan->maps.uids, plan->maps.uid_count, plan->parent_maps.uids, plan->parent_maps.uid_count)
-                                     && same_ranges(plan->maps.gids, plan->maps.gid_count, plan->parent_maps.gids, plan->parent_maps.gid_count));
-    made->shift.from_uids = kept(plan->parent_maps.uids, plan->parent_maps.uid_count);
-    made->shift.from_gids = kept(plan->parent_maps.gids, plan->parent_maps.gid_count);
-    made->shift.to_uids = kept(plan->maps.uids, plan->maps.uid_count);
-    made->shift.to_gids = kept(plan->maps.gids, plan->maps.gid_count);
-    if (made->shift.to_uids.count != plan->maps.uid_count || made->shift.to_gids.count != plan->maps.gid_count
-        || made->shift.from_uids.count != plan->parent_maps.uid_count || made->shift.from_gids.count != plan->parent_maps.gid_count) {
+    const struct lamina_maps *maps = &plan->maps, *parent = &plan->parent_maps;
+    made->shifts = plan->parent && !(same_ranges(maps->uids, maps->uid_count, parent->uids, parent->uid_count)
+                                     && same_ranges(maps->gids, maps->gid_count, parent->gids, parent->gid_count));
+    bool kept = keep_maps(&made->shift.from, parent);
+    if (!keep_maps(&made->shift.to, maps) || !kept) {
         discard(made);
         return fail(call, LAMINA_E_IO, "create layer", "", "no memory", ENOMEM);
     }
@@ -706,14 +655,15 @@ static void trash_leave(lamina_trash *trash)
 static int32_t mount_layer(lamina_driver *driver, call_t call, const struct lamina_layer *layer,
                            const struct lamina_mount_options *options, lamina_each_text each, void *context)
 {
-    static const char *const any[] = { "ro", "rw", "nodev", "dev", "nosuid", "suid", "noexec", "exec", "noatime", "atime",
-                                       "nodiratime", "diratime", "relatime", "norelatime", "strictatime", "defaults" };
+    /* Options of any mount are tolerated. */
+    static const char any[] = ",ro,rw,nodev,dev,nosuid,suid,noexec,exec,noatime,atime,nodiratime,diratime,relatime,norelatime,"
+                              "strictatime,defaults,";
     int32_t there = 0;
     bool known = true;
     for (size_t i = 0; i < options->option_count && known; i++) {
-        known = false; /* options of any mount are tolerated */
-        for (size_t j = 0; j < sizeof any / sizeof *any; j++)
-            known |= strlen(any[j]) == options->options[i].length && !memcmp(any[j], options->options[i].data, options->options[i].length);
+        char option[32];
+        int length = snprintf(option, sizeof option, ",%.*s,", (int)options->options[i].length, options->options[i].data);
+        known = length > 2 && length < (int)sizeof option && strstr(any, option);
     }
     if (!known || options->user_namespace.descriptor >= 0)
         return fail(call, LAMINA_E_NOT_SUPPORTED, "mount layer", "", "a directory that is shown as it is has no options", 0);

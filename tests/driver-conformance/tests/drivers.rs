@@ -1,16 +1,20 @@
-//! The suite against each driver of this tree that this machine has a filesystem for.
+//! The suite against each driver of this tree that this machine has a filesystem for: linked in, and then as a shared object,
+//! which must come out the same, case by case.
 //!
 //! `cargo test -p driver-conformance --test drivers -- [DRIVER[:FILESYSTEM]] [CASE]` runs a part.
 
+use std::ffi::OsString;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
 use driver_conformance::grounds::{Filesystem, Grounds};
-use driver_conformance::suite::{Outcome, Report, Suite, Workers, work};
+use driver_conformance::suite::{Done, Outcome, Report, Suite, Workers, work};
+use integration::plugins::{self, Profile};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
+use storage_core::driver::plugin::Plugins;
 use storage_core::driver::{Descriptor, Registry};
 use storage_core::{Error, Kind, Result};
 use {storage_driver_btrfs as _, storage_driver_overlay as _, storage_driver_vfs as _, storage_driver_zfs as _};
@@ -42,12 +46,12 @@ const MAY_SKIP: &[&str] = &[
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     if args.first().is_some_and(|word| word == "--work") {
-        return ended(descriptor(&args[1]).and_then(|driver| work(&driver, &args[2..])).map(|()| true));
+        return ended(Form::of(&args[1]).descriptor().and_then(|driver| work(&driver, &args[2..])).map(|()| true));
     }
-    if let [word, driver, filter, parent] = args.as_slice()
+    if let [word, driver, plugin, filter, parent] = args.as_slice()
         && word == IN_USER_NAMESPACE
     {
-        return ended(as_user(driver, filter, Path::new(parent)));
+        return ended(as_user(driver, Path::new(plugin), filter, Path::new(parent)));
     }
     let words: Vec<&str> = args.iter().map(String::as_str).filter(|word| !word.starts_with('-')).collect();
     ended(private_mounts().and_then(|()| all(&words)))
@@ -82,16 +86,18 @@ fn all(words: &[&str]) -> Result<bool> {
             continue;
         }
         let filter = words.iter().find(|word| word.contains("::")).copied().unwrap_or_default();
+        let plugin = plugins::of_this_tree(driver, Profile::Dev);
         let as_user = *filesystem == Filesystem::Plain;
-        match Grounds::make(None, if as_user { Filesystem::for_driver(driver) } else { *filesystem }) {
+        let filesystem = if as_user { Filesystem::for_driver(driver) } else { *filesystem };
+        match two_grounds(None, filesystem) {
             Err(error) if error.kind() == Kind::NotSupported => say(&format!("{label} ... skipped: {error}")),
             Err(error) => return Err(error),
             Ok(grounds) => {
                 runs += 1;
                 good &= if as_user {
-                    in_user_namespace(driver, filter, &grounds)?
+                    in_user_namespace(driver, &plugin, filter, &grounds[0])?
                 } else {
-                    one(&label, descriptor(driver)?, grounds, filter)?
+                    both(&label, driver, &plugin, grounds, filter)?
                 };
             }
         }
@@ -99,9 +105,42 @@ fn all(words: &[&str]) -> Result<bool> {
     Ok(good && runs > 0)
 }
 
+/// One form of a driver.
+#[derive(Clone, Debug)]
+enum Form {
+    Linked(String),
+    Loaded(PathBuf),
+}
+
+impl Form {
+    /// The form that a word names: the path of a shared object, or the name of a driver.
+    fn of(word: &str) -> Self {
+        if word.contains('/') { Form::Loaded(word.into()) } else { Form::Linked(word.to_owned()) }
+    }
+
+    fn word(&self) -> OsString {
+        match self {
+            Form::Linked(name) => name.into(),
+            Form::Loaded(file) => file.into(),
+        }
+    }
+
+    fn descriptor(&self) -> Result<Descriptor> {
+        match self {
+            Form::Linked(name) => Registry::linked()?.get(name),
+            Form::Loaded(file) => Plugins::new().load(file),
+        }
+    }
+}
+
+/// One place for each form.
+fn two_grounds(parent: Option<&Path>, filesystem: Filesystem) -> Result<[Grounds; 2]> {
+    Ok([Grounds::make(parent, filesystem)?, Grounds::make(parent, filesystem)?])
+}
+
 /// Runs the suite in a user namespace of its own: on `outside` where the driver needs a filesystem that none can be made of
 /// inside, else in memory where that is there. Either is a mount from outside, so that its flags are locked.
-fn in_user_namespace(driver: &str, filter: &str, outside: &Grounds) -> Result<bool> {
+fn in_user_namespace(driver: &str, plugin: &Path, filter: &str, outside: &Grounds) -> Result<bool> {
     let memory = Path::new("/dev/shm");
     let parent = match outside.filesystem() {
         Filesystem::Plain if memory.is_dir() => memory,
@@ -109,31 +148,48 @@ fn in_user_namespace(driver: &str, filter: &str, outside: &Grounds) -> Result<bo
     };
     let exe = std::env::current_exe().map_err(|error| Error::os("readlink", "/proc/self/exe", error))?;
     let mut command = Command::new("unshare");
-    command.arg("-Urm").arg(exe).args([IN_USER_NAMESPACE, driver, filter]).arg(parent);
+    command.arg("-Urm").arg(exe).args([IN_USER_NAMESPACE, driver]).arg(plugin).arg(filter).arg(parent);
     Ok(command.status().map_err(|error| Error::os("execve", "unshare", error))?.success())
 }
 
 /// The same, from inside.
-fn as_user(driver: &str, filter: &str, parent: &Path) -> Result<bool> {
-    let grounds = Grounds::make(Some(parent), Filesystem::for_driver(driver))?;
-    one(&format!("{driver}:user-namespace"), descriptor(driver)?, grounds, filter)
+fn as_user(driver: &str, plugin: &Path, filter: &str, parent: &Path) -> Result<bool> {
+    let grounds = two_grounds(Some(parent), Filesystem::for_driver(driver))?;
+    both(&format!("{driver}:user-namespace"), driver, plugin, grounds, filter)
 }
 
-fn one(label: &str, descriptor: Descriptor, grounds: Grounds, filter: &str) -> Result<bool> {
-    let name = descriptor.name;
-    let workers = Workers::new(move || {
-        let mut command = Command::new("/proc/self/exe");
-        command.args(["--work", name]);
-        command
-    });
-    let suite = Suite { descriptor, grounds: Arc::new(grounds), workers: Arc::new(workers) };
-    let report = suite.run(filter, &mut |done| say(&format!("{label} {done}")))?;
-    say(&report.summary());
-    let forbidden = forbidden_skips(&report);
+/// Runs the cases on the driver that is linked in and on its shared object.
+fn both(label: &str, driver: &str, plugin: &Path, grounds: [Grounds; 2], filter: &str) -> Result<bool> {
+    let [for_linked, for_loaded] = grounds;
+    let linked =
+        one(&Form::Linked(driver.to_owned()), for_linked, filter, &mut |done| say(&format!("{label} {done}")))?;
+    say(&linked.summary());
+    let forbidden = forbidden_skips(&linked);
     for line in &forbidden {
         say(&format!("skipped, and not listed as allowed: {line}"));
     }
-    Ok(report.is_good() && forbidden.is_empty())
+    let loaded = one(&Form::Loaded(plugin.to_owned()), for_loaded, filter, &mut |done| {
+        if matches!(done.outcome, Outcome::Failed(_)) {
+            say(&format!("{label} as a shared object: {done}"));
+        }
+    })?;
+    let differences = linked.differences(&loaded);
+    say(&format!("as a shared object, {}; {} cases otherwise than linked", loaded.summary(), differences.len()));
+    for line in &differences {
+        say(&format!("{label}, linked / as a shared object: {line}"));
+    }
+    Ok(linked.is_good() && forbidden.is_empty() && loaded.is_good() && differences.is_empty())
+}
+
+fn one(form: &Form, grounds: Grounds, filter: &str, each: &mut dyn FnMut(&Done)) -> Result<Report> {
+    let word = form.word();
+    let workers = Workers::new(move || {
+        let mut command = Command::new("/proc/self/exe");
+        command.arg("--work").arg(&word);
+        command
+    });
+    let suite = Suite { descriptor: form.descriptor()?, grounds: Arc::new(grounds), workers: Arc::new(workers) };
+    suite.run(filter, each)
 }
 
 /// What was skipped though its needs are there: as root of this machine all of it can be run.
@@ -156,10 +212,6 @@ fn forbidden_skips(report: &Report) -> Vec<String> {
         _ => None,
     });
     skipped.collect()
-}
-
-fn descriptor(name: &str) -> Result<Descriptor> {
-    Registry::linked()?.get(name)
 }
 
 fn say(line: &str) {

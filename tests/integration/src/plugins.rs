@@ -1,4 +1,5 @@
-//! Driver plugins, built as an outsider builds them: from copies of the examples, elsewhere, with their own build files.
+//! Driver plugins: the drivers of this tree as shared objects, and the examples, built as an outsider builds them: from copies,
+//! elsewhere, with their own build files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,28 @@ use crate::store::must;
 fn tree() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     fs::canonicalize(manifest.join("../..")).expect("the source tree that the tests were built from")
+}
+
+/// How much is made of a shared object.
+#[derive(Clone, Copy, Debug)]
+pub enum Profile {
+    /// Built quickly.
+    Dev,
+    /// Optimised, as it is released.
+    Release,
+}
+
+/// The driver `name` of this tree by `tests/build-plugins`, below the build directory.
+pub fn of_this_tree(name: &str, profile: Profile) -> PathBuf {
+    let (profile, place) = match profile {
+        Profile::Dev => ("dev", "plugins-dev"),
+        Profile::Release => ("release", "plugins"),
+    };
+    let (target, script) = (machine::target(), tree().join("tests/build-plugins"));
+    let mut build = Command::new(script);
+    build.arg(target.join(place)).arg(name).env("PROFILE", profile).env("CARGO_TARGET_DIR", &target);
+    must(build);
+    target.join(place).join(format!("lamina-{name}.so"))
 }
 
 fn copy(from: &Path, to: &Path) {

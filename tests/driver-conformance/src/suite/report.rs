@@ -20,6 +20,16 @@ pub enum Outcome {
     Skipped(String),
 }
 
+impl Outcome {
+    fn words(&self) -> String {
+        match self {
+            Outcome::Passed => "passed".to_owned(),
+            Outcome::Failed(_) => "failed".to_owned(),
+            Outcome::Skipped(reason) => format!("skipped: {reason}"),
+        }
+    }
+}
+
 /// One case that is done.
 #[derive(Clone, Debug)]
 pub struct Done {
@@ -96,6 +106,25 @@ impl Report {
         failed == 0 && passed > 0
     }
 
+    /// The cases that came out otherwise in `other`, a line each. How a promise is broken is not compared, why it could not
+    /// be tried is.
+    pub fn differences(&self, other: &Report) -> Vec<String> {
+        let outcome = |report: &Report, name: &str| {
+            let found = report.done.iter().find(|done| done.name == name);
+            found.map_or_else(|| "not run".to_owned(), |done| done.outcome.words())
+        };
+        let mut names: Vec<&str> = self.done.iter().map(|done| done.name.as_str()).collect();
+        names.extend(other.done.iter().map(|done| done.name.as_str()).filter(|name| outcome(self, name) == "not run"));
+        let mut differences = Vec::new();
+        for name in names {
+            let (one, two) = (outcome(self, name), outcome(other, name));
+            if one != two {
+                differences.push(format!("{name}: {one} / {two}"));
+            }
+        }
+        differences
+    }
+
     /// The last line, as test runners write it.
     pub fn summary(&self) -> String {
         let (passed, failed, skipped) = self.counts();
@@ -117,5 +146,48 @@ impl Report {
             "skipped": skipped,
             "ok": self.is_good(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(done: &[(&str, Outcome)]) -> Report {
+        let one = |(name, outcome): &(&str, Outcome)| Done {
+            name: (*name).to_owned(),
+            promise: String::new(),
+            outcome: outcome.clone(),
+            took: Duration::ZERO,
+        };
+        let done = done.iter().map(one).collect();
+        Report { driver: "d".to_owned(), filesystem: Filesystem::Plain, capabilities: Capabilities::NONE, done }
+    }
+
+    #[test]
+    fn cases_that_came_out_otherwise_are_named() {
+        let (failed, skipped) = (|why: &str| Outcome::Failed(why.into()), |why: &str| Outcome::Skipped(why.into()));
+        let one = report(&[
+            ("same", Outcome::Passed),
+            ("broken", failed("here")),
+            ("reason", skipped("a")),
+            ("worse", Outcome::Passed),
+            ("gone", skipped("b")),
+        ]);
+        let two = report(&[
+            ("new", Outcome::Passed),
+            ("worse", failed("so")),
+            ("reason", skipped("c")),
+            ("broken", failed("there")),
+            ("same", Outcome::Passed),
+        ]);
+        let expected = [
+            "reason: skipped: a / skipped: c",
+            "worse: passed / failed",
+            "gone: skipped: b / not run",
+            "new: not run / passed",
+        ];
+        assert_eq!(one.differences(&two), expected);
+        assert!(one.differences(&one).is_empty());
     }
 }

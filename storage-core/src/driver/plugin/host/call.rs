@@ -74,7 +74,12 @@ impl<'a> Calling<'a> {
         }
         let told = self.told.into_inner();
         match (Kind::of_code(code), told) {
-            (Some(kind), told) => Err(told.unwrap_or_default().error(kind, self.plugin.name, self.operation)),
+            (Some(kind), told) => {
+                let error = told.unwrap_or_default().error(kind, self.plugin.name, self.operation);
+                // Of a panic nothing is told but its words: whose it is must be told as well.
+                let nameless = kind == Kind::BadPlugin && error.path().is_none();
+                Err(if nameless { error.at(self.plugin.file) } else { error })
+            }
             (None, told) => {
                 let said = told.unwrap_or_default().error(Kind::Io, self.plugin.name, self.operation);
                 let what = format!("it returned {code}, which is the number of no kind of error");
