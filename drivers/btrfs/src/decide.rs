@@ -1,6 +1,6 @@
 //! What differs at paths that may differ, decided by looking at both trees exactly as a walk over them would.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,11 @@ use storage_core::fs::beneath::{self, Links};
 use storage_core::sys::btrfs::{Names, names_of_inode};
 use storage_core::task::Task;
 
-use crate::send::{Candidates, Reach};
+use crate::send::{Candidate, Candidates, Content, Reach, add};
+
+/// Whether the content of two files is the same, by their inodes in the new tree and in the old one. Both are snapshots, so
+/// what was read once needn't be again: not for another name, nor when all is decided anew.
+type Verdicts = HashMap<(u64, u64), bool>;
 
 /// The changes at `candidates`, in the order of paths. `None` when a file has more names than the kernel tells.
 ///
@@ -24,14 +28,16 @@ pub(crate) fn decide(
     mut candidates: Candidates,
     task: &Task,
 ) -> Result<Option<Vec<Change>>> {
+    let mut verdicts = Verdicts::new();
     loop {
-        let changes = Decision::new(new, old, task).run(&candidates)?;
-        let known = candidates.len();
+        let changes = Decision::new(new, old, task, &mut verdicts).run(&candidates)?;
         let Some(names) = other_names(new, old, &changes, task)? else { return Ok(None) };
+        let mut known = true;
         for name in names {
-            candidates.entry(name).or_insert(Reach::Entry);
+            // What changed in a file under one name did so under all of them.
+            known &= !add(&mut candidates, name, Candidate::ENTRY);
         }
-        if candidates.len() == known {
+        if known {
             return Ok(Some(changes));
         }
     }
@@ -46,21 +52,22 @@ struct Decision<'a> {
     told: HashSet<PathBuf>,
     /// Whether the directory that was looked at last is one in the new tree.
     parent: Option<(PathBuf, bool)>,
+    verdicts: &'a mut Verdicts,
 }
 
 impl<'a> Decision<'a> {
-    fn new(new: Tree<'a>, old: Tree<'a>, task: &'a Task) -> Self {
-        Decision { new, old, task, changes: Vec::new(), told: HashSet::new(), parent: None }
+    fn new(new: Tree<'a>, old: Tree<'a>, task: &'a Task, verdicts: &'a mut Verdicts) -> Self {
+        Decision { new, old, task, changes: Vec::new(), told: HashSet::new(), parent: None, verdicts }
     }
 
     fn run(mut self, candidates: &Candidates) -> Result<Vec<Change>> {
         let mut done: Option<&Path> = None;
-        for (path, reach) in candidates {
+        for (path, candidate) in candidates {
             self.task.step(0, 1)?;
             if done.is_some_and(|done| path.starts_with(done)) || !self.has_parent(path)? {
                 continue;
             }
-            if self.one(path, *reach)? {
+            if self.one(path, *candidate)? {
                 done = Some(path);
             }
         }
@@ -81,13 +88,13 @@ impl<'a> Decision<'a> {
     }
 
     /// Decides one path. `true` when that tells about everything below it too.
-    fn one(&mut self, path: &Path, reach: Reach) -> Result<bool> {
+    fn one(&mut self, path: &Path, candidate: Candidate) -> Result<bool> {
         let (new, old) = (stat(self.new.root, path)?, stat(self.old.root, path)?);
         let is = |stat: Option<&Stat>, kind| stat.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == kind);
         if new.is_none() && old.is_none() {
             return Ok(false);
         }
-        if reach == Reach::Subtree && is(new.as_ref(), FileType::Directory) {
+        if candidate.reach == Reach::Subtree && is(new.as_ref(), FileType::Directory) {
             let mut found = Vec::new();
             archive::compare(self.new, Some(self.old), path, self.task, &mut |change| {
                 found.push(change);
@@ -99,16 +106,31 @@ impl<'a> Decision<'a> {
             return Ok(true);
         }
         let mut difference = archive::compare_paths(self.new, Some(self.old), path)?;
-        let files = is(new.as_ref(), FileType::RegularFile) && is(old.as_ref(), FileType::RegularFile);
-        if difference.is_none() && files {
-            // It was named for a reason: an edit may have kept size and time.
-            let same = archive::same_content(self.new.root, Some(self.old.root), path, self.task)?;
-            difference = (!same).then_some(ChangeKind::Modify);
+        if difference.is_none()
+            && candidate.content == Content::Doubtful
+            && let (Some(new), Some(old)) = (&new, &old)
+            && !self.same_content(path, new, old)?
+        {
+            difference = Some(ChangeKind::Modify);
         }
         if let Some(kind) = difference {
             self.tell(Change { path: path.to_path_buf(), kind });
         }
         Ok(!is(new.as_ref(), FileType::Directory))
+    }
+
+    /// Whether two files hold the same: an edit may have kept size and time. What is no file holds nothing.
+    fn same_content(&mut self, path: &Path, new: &Stat, old: &Stat) -> Result<bool> {
+        if [new, old].iter().any(|stat| FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile) {
+            return Ok(true);
+        }
+        let inodes = (new.st_ino, old.st_ino);
+        if let Some(same) = self.verdicts.get(&inodes) {
+            return Ok(*same);
+        }
+        let same = archive::same_content(self.new.root, Some(self.old.root), path, self.task)?;
+        self.verdicts.insert(inodes, same);
+        Ok(same)
     }
 
     /// Tells a change, after the directories above it that were not told yet.

@@ -1,6 +1,7 @@
 //! Asking the kernel where two snapshots may differ.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io::BufReader;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -23,8 +24,31 @@ pub(crate) enum Reach {
     Subtree,
 }
 
+/// What may have become of the content of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Content {
+    /// It is as it was.
+    Kept,
+    /// It may be another, though size and time are as before.
+    Doubtful,
+}
+
+/// What may be different at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    pub(crate) reach: Reach,
+    pub(crate) content: Content,
+}
+
+impl Candidate {
+    /// Whatever stands at the path, but not what is below it.
+    pub(crate) const ENTRY: Self = Candidate { reach: Reach::Entry, content: Content::Doubtful };
+    const ATTRIBUTES: Self = Candidate { reach: Reach::Entry, content: Content::Kept };
+    const SUBTREE: Self = Candidate { reach: Reach::Subtree, content: Content::Doubtful };
+}
+
 /// Paths at which two trees may differ, with a leading `/`. What stands at other paths is the same.
-pub(crate) type Candidates = BTreeMap<PathBuf, Reach>;
+pub(crate) type Candidates = BTreeMap<PathBuf, Candidate>;
 
 /// The paths at which the read-only snapshot `new` may differ from the one of the number `old`.
 ///
@@ -58,24 +82,40 @@ fn collect(reader: OwnedFd, task: &Task) -> Result<Candidates> {
     while let Some(command) = stream.next()? {
         task.step(0, 1)?;
         match command {
-            Command::At(path) => add(&mut found, &path, Reach::Entry),
+            Command::At(path) => name(&mut found, &path, Candidate::ENTRY),
+            Command::Attributes(path) => name(&mut found, &path, Candidate::ATTRIBUTES),
             Command::Link { new, existing } => {
-                add(&mut found, &new, Reach::Entry);
-                add(&mut found, &existing, Reach::Entry);
+                name(&mut found, &new, Candidate::ENTRY);
+                name(&mut found, &existing, Candidate::ENTRY);
             }
             Command::Rename { from, to } => {
-                add(&mut found, &from, Reach::Subtree);
-                add(&mut found, &to, Reach::Subtree);
+                name(&mut found, &from, Candidate::SUBTREE);
+                name(&mut found, &to, Candidate::SUBTREE);
             }
         }
     }
     Ok(found)
 }
 
-fn add(found: &mut Candidates, path: &Path, reach: Reach) {
+/// Adds what is known of a path of the stream.
+fn name(found: &mut Candidates, path: &Path, one: Candidate) {
     // The root itself is never told.
     if !path.as_os_str().is_empty() {
-        let known = found.entry(Path::new("/").join(path)).or_insert(reach);
-        *known = reach.max(*known);
+        add(found, Path::new("/").join(path), one);
+    }
+}
+
+/// Adds what may be different at a path to what was known of it. Whether that is news.
+pub(crate) fn add(found: &mut Candidates, path: PathBuf, one: Candidate) -> bool {
+    match found.entry(path) {
+        Entry::Vacant(place) => {
+            place.insert(one);
+            true
+        }
+        Entry::Occupied(mut known) => {
+            let before = *known.get();
+            let both = Candidate { reach: one.reach.max(before.reach), content: one.content.max(before.content) };
+            known.insert(both) != both
+        }
     }
 }

@@ -112,27 +112,23 @@ impl StagedSubvolume {
         Ok(())
     }
 
-    /// Snapshots what will be replaced, so that whatever is written to it later is noticed. A snapshot flushes what was
-    /// written, which counts as writing, so a second one may be needed; nothing is made where there can be none.
+    /// Snapshots what will be replaced, so that whatever is written to it later is noticed. Nothing is made where there can be
+    /// no snapshot, and what is never at rest is refused: what was told last may tell of a write that no snapshot has.
     fn snapshot_origin(&self, origin: &PinnedDir, task: &Task) -> Result<Option<Written>> {
         let (tree, dir) = (self.tree(), self.place.path(""));
         let tell = || Written::of(origin.readable()?.as_fd(), origin.path());
-        let mut before = tell()?;
-        for attempt in 0..ATTEMPTS {
+        let copied = copy_at_rest(tell, |attempt| {
             task.step(0, 0)?;
             if attempt > 0 {
                 remove_tree(&tree, task)?;
             }
-            if !snapshot::take(origin, &dir, TREE, Writing::Allowed)? {
-                return Ok(None);
-            }
-            let after = tell()?;
-            if after == before {
-                break;
-            }
-            before = after;
+            snapshot::take(origin, &dir, TREE, Writing::Allowed)
+        })?;
+        match copied {
+            Copied::Cannot => Ok(None),
+            Copied::AtRest(written) => Ok(Some(written)),
+            Copied::NeverAtRest => Err(written_to(origin)),
         }
-        Ok(Some(before))
     }
 
     fn write_limit(&self) -> Result<()> {
@@ -161,13 +157,48 @@ impl StagedSubvolume {
         if let (Some(written), Some(origin)) = (self.written, self.place.origin())
             && Written::of(origin.as_fd(), origin.path())? != written
         {
-            return Err(Error::new(Kind::Changed, "replace layer")
-                .at(origin.path())
-                .detail("it was written to meanwhile")
-                .remedy("try again"));
+            return Err(written_to(origin));
         }
         self.place.replace(TREE, &self.home.layer(id))
     }
+}
+
+/// What became of a copy of something that may be written to.
+#[derive(Debug, PartialEq, Eq)]
+enum Copied<T> {
+    /// There can be none.
+    Cannot,
+    /// It has all that was written, as was told before and after it was made.
+    AtRest(T),
+    /// Something was written to it in every attempt.
+    NeverAtRest,
+}
+
+/// Copies until what is told before and after is the same. A snapshot flushes what was written, which counts as writing, so a
+/// second one may be needed.
+fn copy_at_rest<T: PartialEq>(
+    mut tell: impl FnMut() -> Result<T>,
+    mut copy: impl FnMut(usize) -> Result<bool>,
+) -> Result<Copied<T>> {
+    let mut before = tell()?;
+    for attempt in 0..ATTEMPTS {
+        if !copy(attempt)? {
+            return Ok(Copied::Cannot);
+        }
+        let after = tell()?;
+        if after == before {
+            return Ok(Copied::AtRest(before));
+        }
+        before = after;
+    }
+    Ok(Copied::NeverAtRest)
+}
+
+fn written_to(layer: &PinnedDir) -> Error {
+    Error::new(Kind::Changed, "replace layer")
+        .at(layer.path())
+        .detail("it was written to meanwhile")
+        .remedy("try again")
 }
 
 /// Removes the file with the limit of a layer, where there is one.
@@ -217,5 +248,33 @@ impl Staged for StagedSubvolume {
 
     fn replace(&mut self, _held: &mut Exclusive<'_>, id: &LayerId) -> Result<Box<dyn Trash>> {
         Ok(Box::new(self.replace_content(id)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Copies what is written to after each of the first `busy` copies; what came of it, and how many copies were made.
+    fn copies(busy: usize) -> (Copied<usize>, usize) {
+        let (written, made) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
+        let copied = copy_at_rest(
+            || Ok(written.get()),
+            |_| {
+                made.set(made.get() + 1);
+                written.set(written.get() + usize::from(made.get() <= busy));
+                Ok(true)
+            },
+        );
+        (copied.expect("nothing fails"), made.get())
+    }
+
+    #[test]
+    fn a_copy_stands_only_when_nothing_was_written_while_it_was_made() {
+        assert_eq!(copies(0), (Copied::AtRest(0), 1));
+        assert_eq!(copies(1), (Copied::AtRest(1), 2));
+        assert_eq!(copies(ATTEMPTS - 1), (Copied::AtRest(ATTEMPTS - 1), ATTEMPTS));
+        assert_eq!(copies(ATTEMPTS), (Copied::NeverAtRest, ATTEMPTS));
+        assert_eq!(copy_at_rest(|| Ok(()), |_| Ok(false)).expect("nothing fails"), Copied::Cannot);
     }
 }

@@ -27,8 +27,11 @@ const LONGEST: usize = 64 * 1024;
 /// One thing that was done to get from the old tree to the new one. Paths are those of the moment: between the two.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
-    /// Something was made, changed or removed at this path. The root is the empty path.
+    /// Something was made, removed or written at this path. The root is the empty path.
     At(PathBuf),
+    /// Mode, owner, times or extended attributes are others at this path, and nothing else is: so far, the content is as it
+    /// was. Who only reads a file changes one of its times.
+    Attributes(PathBuf),
     /// A file got another name.
     Link { new: PathBuf, existing: PathBuf },
     /// What stood at the first path stands at the second, with all below it.
@@ -67,6 +70,8 @@ const SNAPSHOT: u16 = 2;
 const END: u16 = 21;
 const RENAME: u16 = 9;
 const LINK: u16 = 10;
+/// Those that leave the content of a file as it is.
+const OF_ATTRIBUTES: [u16; 5] = [13, 14, 18, 19, 20];
 
 /// Which attributes a command has, in their order. Kernels of all times send those of making a file in two forms.
 fn forms(command: u16) -> Option<&'static [&'static [u16]]> {
@@ -144,6 +149,9 @@ impl<R: Read> Stream<R> {
                 (SNAPSHOT | END, _) | (_, false) => return Err(wrong(format!("command {number} is out of place"))),
                 (RENAME, true) => return Ok(Some(Command::Rename { from: path(values[0])?, to: path(values[1])? })),
                 (LINK, true) => return Ok(Some(Command::Link { new: path(values[0])?, existing: path(values[1])? })),
+                (number, true) if OF_ATTRIBUTES.contains(&number) => {
+                    return Ok(Some(Command::Attributes(path(values[0])?)));
+                }
                 (_, true) => return Ok(Some(Command::At(path(values[0])?))),
             }
         }

@@ -41,6 +41,10 @@ fn at(path: &str) -> Vec<Command> {
     vec![Command::At(path.into())]
 }
 
+fn attributes_at(path: &str) -> Vec<Command> {
+    vec![Command::Attributes(path.into())]
+}
+
 #[test]
 fn every_command_names_its_paths() {
     let eight: &[u8] = &[7; 8];
@@ -54,12 +58,15 @@ fn every_command_names_its_paths() {
     for number in [11, 12] {
         assert_eq!(only(number, &[path]).expect("removed"), at("d/f"), "{number}");
     }
-    assert_eq!(only(13, &[path, (XATTR_NAME, b"user.k"), (XATTR_DATA, b"")]).expect("xattr"), at("d/f"));
-    assert_eq!(only(14, &[path, (XATTR_NAME, b"user.k")]).expect("xattr"), at("d/f"));
+    assert_eq!(only(13, &[path, (XATTR_NAME, b"user.k"), (XATTR_DATA, b"")]).expect("xattr"), attributes_at("d/f"));
+    assert_eq!(only(14, &[path, (XATTR_NAME, b"user.k")]).expect("xattr"), attributes_at("d/f"));
     assert_eq!(only(17, &[path, (SIZE, eight)]).expect("truncate"), at("d/f"));
-    assert_eq!(only(18, &[path, (MODE, eight)]).expect("chmod"), at("d/f"));
-    assert_eq!(only(19, &[path, (UID, eight), (GID, eight)]).expect("chown"), at("d/f"));
-    assert_eq!(only(20, &[(PATH, b""), (ATIME, twelve), (MTIME, twelve), (CTIME, twelve)]).expect("times"), at(""));
+    assert_eq!(only(18, &[path, (MODE, eight)]).expect("chmod"), attributes_at("d/f"));
+    assert_eq!(only(19, &[path, (UID, eight), (GID, eight)]).expect("chown"), attributes_at("d/f"));
+    assert_eq!(
+        only(20, &[(PATH, b""), (ATIME, twelve), (MTIME, twelve), (CTIME, twelve)]).expect("times"),
+        attributes_at("")
+    );
     assert_eq!(only(22, &[path, (FILE_OFFSET, eight), (SIZE, eight)]).expect("content"), at("d/f"));
     let renamed = vec![Command::Rename { from: "d/f".into(), to: "e".into() }];
     assert_eq!(only(RENAME, &[path, (PATH_TO, b"e")]).expect("rename"), renamed);
@@ -146,7 +153,7 @@ proptest! {
         if let Ok(commands) = only(number, &borrowed) {
             for command in commands {
                 let paths = match command {
-                    Command::At(path) => vec![path],
+                    Command::At(path) | Command::Attributes(path) => vec![path],
                     Command::Link { new, existing } => vec![new, existing],
                     Command::Rename { from, to } => vec![from, to],
                 };

@@ -36,6 +36,12 @@ pub(crate) const CASES: &[Case] = &[
     case("kill::apply_to_a_filled_layer::overlay", 300, |s| sweep(s, "overlay", Deed::ApplyToFilled)),
     case("kill::apply_to_a_filled_layer::vfs", 300, |s| sweep(s, "vfs", Deed::ApplyToFilled)),
     case("kill::apply_to_a_filled_layer::btrfs", 300, |s| sweep(s, "btrfs", Deed::ApplyToFilled)),
+    case("kill::diff::overlay", 300, |s| sweep(s, "overlay", Deed::Diff)),
+    case("kill::diff::vfs", 300, |s| sweep(s, "vfs", Deed::Diff)),
+    case("kill::diff::btrfs", 300, |s| sweep(s, "btrfs", Deed::Diff)),
+    case("kill::changes::overlay", 300, |s| sweep(s, "overlay", Deed::Changes)),
+    case("kill::changes::vfs", 300, |s| sweep(s, "vfs", Deed::Changes)),
+    case("kill::changes::btrfs", 300, |s| sweep(s, "btrfs", Deed::Changes)),
 ];
 
 /// How many points of one sweep are tried unless all are asked for.
@@ -50,6 +56,19 @@ enum Deed {
     Delete,
     ApplyToEmpty,
     ApplyToFilled,
+    /// Of a child that was written to: computed, not replayed.
+    Diff,
+    Changes,
+}
+
+impl Deed {
+    fn applies(self) -> bool {
+        matches!(self, Deed::ApplyToEmpty | Deed::ApplyToFilled)
+    }
+
+    fn only_reads(self) -> bool {
+        matches!(self, Deed::Diff | Deed::Changes)
+    }
 }
 
 struct Sweep {
@@ -59,6 +78,12 @@ struct Sweep {
     base: String,
     first: PathBuf,
     second: PathBuf,
+    /// Where a diff is written.
+    out: PathBuf,
+    /// The diff and the changes of the layer that is only read.
+    told: (Vec<u8>, Vec<String>),
+    /// After how many kills something temporary was left.
+    between: usize,
     /// The trees that an applied diff may leave: as before, and wholly changed.
     before: Tree,
     after: Tree,
@@ -71,15 +96,21 @@ fn sweep(scratch: &Scratch, driver: &'static str, deed: Deed) -> Outcome {
     let first = archive::small(scratch.path(), "first", 6, 700);
     let second = archive::small(scratch.path(), "second", 6, 700);
     ours.import(&base, None, &first);
-    let mut sweep = Sweep { ours, peer, deed, base, first, second, before: Tree::new(), after: Tree::new() };
+    let (out, told) = (scratch.join("out"), (Vec::new(), Vec::new()));
+    let mut sweep =
+        Sweep { ours, peer, deed, base, first, second, out, told, between: 0, before: Tree::new(), after: Tree::new() };
 
     let dry = id("dry run");
     sweep.prepare(&dry);
-    if matches!(deed, Deed::ApplyToEmpty | Deed::ApplyToFilled) {
+    if deed.only_reads() {
+        sweep.told = (sweep.ours.diff(&dry), sweep.ours.changes(&dry));
+        assert!(sweep.told.1.len() > 2, "the layer has changes: {:?}", sweep.told.1);
+    }
+    if deed.applies() {
         sweep.before = sweep.sight(&dry);
     }
     let all = trace::points(&sweep.argv(&dry), &scratch.join("trace"))?;
-    if matches!(deed, Deed::ApplyToEmpty | Deed::ApplyToFilled) {
+    if deed.applies() {
         sweep.after = sweep.sight(&dry);
         assert!(sweep.before != sweep.after, "the deed does something");
     }
@@ -95,10 +126,22 @@ fn sweep(scratch: &Scratch, driver: &'static str, deed: Deed) -> Outcome {
             break;
         }
     }
-    println!("{deed:?}, {driver}: {} of {} points, {fired} runs cut short", chosen.len(), all.len());
+    let between = sweep.between;
+    println!(
+        "{deed:?}, {driver}: {} of {} points, {fired} runs cut short, {between} left something temporary",
+        chosen.len(),
+        all.len()
+    );
     assert!(wrong.is_empty(), "{} things wrong:\n{}", wrong.len(), wrong.join("\n"));
     assert!(fired * 2 > chosen.len(), "only {fired} of {} runs were cut short", chosen.len());
+    let snapshots = deed.only_reads() && driver == "btrfs";
+    assert!(!snapshots || between > 2, "only {between} of {fired} kills were between a snapshot and its end");
     Ok(())
+}
+
+/// Whether something is in the driver's directory of what is in the making.
+fn temporary(store: &Store) -> bool {
+    fs::read_dir(store.home().join("tempdirs")).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 /// Takes the calls that move things first, then others, evenly, and keeps the order of the run.
@@ -139,11 +182,24 @@ impl Sweep {
             }
             Deed::Delete => self.ours.import(target, Some(&self.base), &self.second),
             Deed::ApplyToFilled => self.ours.import(target, Some(&self.base), &self.first),
+            Deed::Diff | Deed::Changes => {
+                // Times are set, so that every trial's layer tells the same.
+                self.ours.create(target, Some(&self.base));
+                let root = self.ours.mount(target);
+                archive::put(&root, "new/one", "one");
+                archive::put(&root, "new/two", vec![7; 100_000]);
+                archive::put(&root, "dir0/other", "other");
+                fs::remove_dir_all(root.join("dir1")).expect("remove a directory");
+                for name in ["new/one", "new/two", "new", "dir0/other", "dir0"] {
+                    archive::set_time(&root.join(name), 1_500_000_000, 0);
+                }
+                self.ours.unmount(target);
+            }
         }
     }
 
     fn argv(&self, target: &str) -> Vec<std::ffi::OsString> {
-        let second = self.second.to_str().expect("a printable path");
+        let [second, out] = [&self.second, &self.out].map(|path| path.to_str().expect("a printable path"));
         self.ours.argv(&match self.deed {
             Deed::Create => vec!["create-layer", "-i", target, &self.base],
             Deed::Import => vec!["import-layer", "-i", target, "-f", second, &self.base],
@@ -151,14 +207,18 @@ impl Sweep {
             Deed::Release => vec!["unmount", target],
             Deed::Delete => vec!["delete-layer", target],
             Deed::ApplyToEmpty | Deed::ApplyToFilled => vec!["applydiff", "-f", second, target],
+            Deed::Diff => vec!["diff", "-u", "-f", out, target],
+            Deed::Changes => vec!["changes", "-j", target],
         })
     }
 
-    fn trial(&self, number: usize, point: &Point) -> Result<(bool, Vec<String>), integration::Skip> {
+    fn trial(&mut self, number: usize, point: &Point) -> Result<(bool, Vec<String>), integration::Skip> {
         let target = id(format!("target {number}"));
         self.prepare(&target);
+        let _ = fs::remove_file(&self.out);
         let (killed, output) = trace::killed_before(&self.argv(&target), point)?;
         let acknowledged = output.status.success() || (killed && output.stdout.ends_with(b"\n"));
+        self.between += usize::from(temporary(&self.ours));
         let held = invariants::held_locks(&self.ours);
         let mut wrong: Vec<String> = held.into_iter().map(|path| format!("held at once: {}", path.display())).collect();
         if !killed && !output.status.success() {
@@ -224,6 +284,14 @@ impl Sweep {
                 let as_before = tree::differences(&now, &Self::without_times(&self.before)).is_empty();
                 let changed = tree::differences(&now, &Self::without_times(&self.after)).is_empty();
                 check(changed || (as_before && !acknowledged), "the layer is neither as before nor wholly changed");
+            }
+            Deed::Diff | Deed::Changes => {
+                check(there, "the layer is gone");
+                let acknowledged = acknowledged && self.deed == Deed::Diff;
+                let written = || fs::read(&self.out).expect("read a diff") == self.told.0;
+                check(!acknowledged || written(), "a diff that says it went well isn't whole");
+                let same = there && (self.ours.diff(target), self.ours.changes(target)) == self.told;
+                check(same, "the layer tells something else");
             }
         }
         wrong

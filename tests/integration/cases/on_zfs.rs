@@ -10,7 +10,7 @@ use integration::scratch::dataset_of;
 use integration::store::{Store, end, id, must};
 use integration::{Outcome, Scratch, archive, invariants};
 
-use crate::{bad_archives, bad_input, child, concurrent, meanwhile, roundtrip, stall};
+use crate::{bad_archives, bad_input, child, concurrent, kill_at_random, meanwhile, roundtrip, stall};
 
 const DRIVER: &str = "zfs";
 
@@ -35,6 +35,7 @@ pub(crate) const CASES: &[Case] = &[
     case("zfs::duplicate_id_or_name", 900, |s| bad_input::duplicate_id(s, DRIVER)),
     case("zfs::parent_that_is_deleted", 900, |s| bad_input::parent_in_use(s, DRIVER)),
     case("zfs::killed_at_any_time", 900, killed),
+    case("zfs::killed_while_mounting_and_diffing", 900, |s| kill_at_random::rounds(s, DRIVER, 24)),
     case("zfs::the_command_is_missing", 900, missing_command),
     case("zfs::a_dataset_of_that_name_is_there", 900, name_taken),
     case("zfs::without_permission", 900, unprivileged),
@@ -62,7 +63,11 @@ fn killed(scratch: &Scratch) -> Outcome {
             std::thread::sleep(Duration::from_millis(40 + 170 * round));
             let _ = running.kill();
             let _ = running.wait();
-            assert_eq!(held_at_last(&store), Vec::<std::path::PathBuf>::new(), "held after the kill of {deed:?}");
+            assert_eq!(
+                invariants::held_after_a_kill(&store),
+                Vec::<std::path::PathBuf>::new(),
+                "held after the kill of {deed:?}"
+            );
             let ids = store.ids();
             assert!(ids.contains(&base) && ids.contains(&child), "a kill of {deed:?} lost a layer: {ids:?}");
             if round % 2 == 1 {
@@ -80,18 +85,6 @@ fn killed(scratch: &Scratch) -> Outcome {
     store.ok(&["gc"]);
     invariants::assert_clean(&store, "after kills and gc");
     Ok(())
-}
-
-/// What is locked after a kill. A copy of the process that was about to become the zfs command has the locks until it does, which
-/// takes an emulated processor a moment; and the zfs command itself ends by itself.
-fn held_at_last(store: &Store) -> Vec<std::path::PathBuf> {
-    for _ in 0..50 {
-        if invariants::held_locks(store).is_empty() {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    invariants::held_locks(store)
 }
 
 fn missing_command(scratch: &Scratch) -> Outcome {

@@ -27,6 +27,18 @@ pub fn held_locks(store: &Store) -> Vec<PathBuf> {
     lock_files(store).into_iter().filter(|path| !lock::free(path)).collect()
 }
 
+/// What is locked after a kill. A copy of the process that was about to become the zfs command has the locks until it does, which
+/// takes an emulated processor a moment; and the zfs command itself ends by itself.
+pub fn held_after_a_kill(store: &Store) -> Vec<PathBuf> {
+    for _ in 0..if store.driver == "zfs" { 50 } else { 0 } {
+        if held_locks(store).is_empty() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    held_locks(store)
+}
+
 /// The mount points in this namespace below a directory.
 pub fn mounts_below(dir: &Path) -> Vec<PathBuf> {
     let table = fs::read_to_string("/proc/self/mountinfo").expect("read mountinfo");

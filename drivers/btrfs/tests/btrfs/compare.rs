@@ -102,6 +102,42 @@ fn an_edit_that_keeps_size_and_time_is_told_by_the_stream() {
 }
 
 #[test]
+fn files_of_the_same_size_and_time_that_changed_places_are_told() {
+    let times = "touch -d @1000000000 f g; touch -d @1000000000 .";
+    let tree = format!("echo one >f; echo two >g; {times}");
+    assert_eq!(told_by_send(&tree, &format!("mv f t; mv g f; mv t g; {times}")).0, ["C /f", "C /g"]);
+    assert_eq!(told_by_send(&tree, &format!("rm f; echo eno >f; {times}")).0, ["C /f"]);
+    assert_eq!(told_by_send(&tree, &format!("rm g; cp f g; chmod 600 g; chmod 644 g; {times}")).0, ["C /g"]);
+}
+
+#[test]
+fn files_that_were_only_read_or_given_attributes_are_not_read() {
+    let tree = "for i in 1 2 3; do head -c 1000000 /dev/zero >$i; done; touch -d @1000000000 1 2 3; ln 3 3b";
+    let (lines, bytes) = told_by_send(tree, "touch -a -d @1200000000 1 3; setfattr -n trusted.k -v v 1; chown 1 2");
+    assert_eq!((lines, bytes), (vec!["C /2".to_owned()], 0));
+    // A file that was written to is read once, whatever its names.
+    let (lines, bytes) = told_by_send(tree, "printf x >>3; truncate -s -1 3; touch -d @1000000000 3");
+    assert_eq!((lines, bytes), (vec![], 1_000_000));
+    let change = "printf x | dd of=3 bs=1 seek=999990 conv=notrunc status=none; touch -d @1000000000 3";
+    let (lines, bytes) = told_by_send(tree, change);
+    assert_eq!(lines, ["C /3", "C /3b"]);
+    assert!((1..=1_000_000).contains(&bytes), "{bytes} bytes were read");
+}
+
+/// The changes that a script makes in a child, told by the kernel's stream, and how many bytes of files were read for that.
+fn told_by_send(tree: &str, script: &str) -> (Vec<String>, u64) {
+    let mut found = (Vec::new(), 0);
+    with_store(Ways::of_process(), |store| {
+        let a = store.make(&["a"], tree);
+        let b = store.make(&["b", "a"], script);
+        let task = task();
+        let sent = store.shared(|driver, held| driver.changes_by_send(held, &b, &a, &task)).unwrap();
+        found = (sent.iter().map(ToString::to_string).collect(), task.progress().bytes);
+    });
+    found
+}
+
+#[test]
 fn a_file_of_very_many_names_is_walked_for() {
     with_store(Ways::of_process(), |store| {
         let a =

@@ -14,8 +14,10 @@ use storage_driver_btrfs::Ways;
 
 use crate::harness::{Store, chain, fd_path, with_store};
 
-/// How many sequences are tried, as a rule and when all is asked for.
-const SEQUENCES: (u32, u32) = (150, 1500);
+/// How many sequences are tried in all, as a rule and when all is asked for.
+const SEQUENCES: (u32, u32) = (1000, 4000);
+/// How many try them at once, each on a disk of its own: a commit waits more than it works.
+const AT_ONCE: u32 = 4;
 
 #[derive(Clone, Copy, Debug)]
 enum Deed {
@@ -242,7 +244,16 @@ fn same_every_way(store: &mut Store, layer: &LayerRef, base: &LayerRef) -> std::
 #[test]
 fn the_stream_leads_to_what_a_walk_finds() {
     let all = std::env::var_os("LAMINA_TEST_FULL").is_some();
-    let cases = if all { SEQUENCES.1 } else { SEQUENCES.0 };
+    let cases = (if all { SEQUENCES.1 } else { SEQUENCES.0 }) / AT_ONCE;
+    std::thread::scope(|scope| {
+        let trying: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(move || try_sequences(cases))).collect();
+        for one in trying {
+            one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        }
+    });
+}
+
+fn try_sequences(cases: u32) {
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 300, ..Config::default() };
     let sequences = (prop::collection::vec(edit(), 0..60), prop::collection::vec(edit(), 1..40));
     with_store(Ways::of_process(), |store| {
