@@ -1,30 +1,27 @@
-//! What only btrfs does: changes by the kernel's stream beside a walk, and snapshots in staging directories beside snapshots
-//! in one directory for all. Both sides of a comparison run in turns, on a btrfs of their own.
+//! What only btrfs does: changes by the kernel's stream beside a walk, and thirty-two creations of containers at once beside
+//! bare snapshots, in staging directories and in one directory for all. The sides of a comparison run in turns, on a btrfs of
+//! their own.
 //!
 //! ```text
 //! btrfs [ROUNDS]
 //! ```
 
-use std::ffi::OsString;
+mod creators;
+
 use std::fs::{self, File};
-use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use integration::scratch::{RunDir, Scratch, private_mounts};
 use storage_core::driver::{Driver, LayerRef, OwnerMaps, Plan, Request, ScratchLocks, Start};
 use storage_core::ids::LayerId;
 use storage_core::locks::ThreadKey;
-use storage_core::sys::btrfs::{Writing, create_subvolume, destroy_by_name, snapshot};
 use storage_core::task::Task;
 use storage_driver_btrfs::{Btrfs, Ways};
 
 const FILES: usize = 100_000;
 const CHANGES: usize = 10;
-const CREATORS: usize = 32;
-const SNAPSHOTS_EACH: usize = 8;
 
 fn main() -> ExitCode {
     if !nix::unistd::geteuid().is_root() {
@@ -48,9 +45,7 @@ fn main() -> ExitCode {
         walk / stream,
         live / stream
     );
-    let [staged, shared] = snapshots(disk.path(), rounds);
-    let ratio = staged / shared;
-    println!("{CREATORS} creators: staging {staged:.0}/s, one directory {shared:.0}/s, {ratio:.1} times");
+    creators::compare(disk.path(), rounds);
     disk.unmount();
     ExitCode::SUCCESS
 }
@@ -100,51 +95,4 @@ fn changes(disk: &Path, rounds: usize) -> [Duration; 3] {
         assert!((CHANGES + 1..=CHANGES * 2).contains(&count), "{count} changes");
     }
     fastest
-}
-
-fn snapshots(disk: &Path, rounds: usize) -> [f64; 2] {
-    let place = disk.join("snapshots");
-    fs::create_dir_all(place.join("all")).expect("mkdir");
-    let dir = File::open(&place).expect("open");
-    create_subvolume(dir.as_fd(), "source".as_ref()).expect("create a subvolume");
-    for number in 0..200 {
-        fs::write(place.join(format!("source/{number}")), "some bytes").expect("write");
-    }
-    let mut most = [0.0_f64; 2];
-    for round in 0..rounds * 2 {
-        let way = round % 2;
-        let start = Instant::now();
-        thread::scope(|scope| {
-            for number in 0..CREATORS {
-                let place = &place;
-                scope.spawn(move || create(place, number, way == 0));
-            }
-        });
-        let each_second = (CREATORS * SNAPSHOTS_EACH) as f64 / start.elapsed().as_secs_f64();
-        most[way] = most[way].max(each_second);
-        let all = File::open(place.join("all")).expect("open");
-        for name in fs::read_dir(place.join("all")).expect("list").map(|entry| entry.expect("list").file_name()) {
-            destroy_by_name(all.as_fd(), &name).expect("destroy a snapshot");
-        }
-    }
-    most
-}
-
-fn create(place: &Path, number: usize, staged: bool) {
-    let source = File::open(place.join("source")).expect("open");
-    for nth in 0..SNAPSHOTS_EACH {
-        let name = OsString::from(format!("{number}-{nth}"));
-        let target: PathBuf = place.join("all").join(&name);
-        if staged {
-            let staging = place.join(format!("staging-{number}-{nth}"));
-            fs::create_dir(&staging).expect("mkdir");
-            let dir = File::open(&staging).expect("open");
-            snapshot(source.as_fd(), dir.as_fd(), &name, Writing::Allowed).expect("snapshot");
-            fs::rename(staging.join(&name), target).expect("rename");
-            fs::remove_dir(staging).expect("rmdir");
-        } else {
-            let dir = File::open(place.join("all")).expect("open");
-            snapshot(source.as_fd(), dir.as_fd(), &name, Writing::Allowed).expect("snapshot");
-        }
-    }
 }
