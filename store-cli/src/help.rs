@@ -27,7 +27,9 @@ pub(crate) fn overview() -> String {
     text.push_str("\nWithout -g, -R, -s and --storage-opt, roots, driver and options are those of storage.conf and the environment\n");
     text.push_str("(`lamina config` shows them). With one of these flags, files say no more than where a root is that wasn't given.\n");
     text.push_str("\n`lamina COMMAND --help` tells more about one. Exit codes: 0 done, 1 no or not understood, 125 unknown flag,\n");
-    text.push_str("130 and 143 stopped by a signal, else the number of what went wrong (`lamina help exit-codes`).\n");
+    text.push_str(
+        "129, 130 and 143 stopped by a signal, else the number of what went wrong (`lamina help exit-codes`).\n",
+    );
     text
 }
 
@@ -53,7 +55,7 @@ pub(crate) fn exit_codes() -> String {
         let words = if kind.words().is_empty() { String::new() } else { format!(" ({})", kind.words()) };
         let _ = writeln!(text, "{:>3}  {}{words}", kind.code(), kind.name());
     }
-    text.push_str("125  unknown flag, or a flag without its value\n130  stopped by SIGINT\n143  stopped by SIGTERM\n");
+    text.push_str("125  unknown flag, or a flag without its value\n129  stopped by SIGHUP\n130  stopped by SIGINT\n143  stopped by SIGTERM\n");
     text
 }
 

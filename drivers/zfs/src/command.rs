@@ -8,8 +8,8 @@ use storage_core::sys::process::ends_with_caller;
 
 /// Who runs the command.
 pub(crate) trait Command: fmt::Debug + Send + Sync {
-    /// Runs `zfs` with these arguments to its end.
-    fn run(&self, arguments: &[&str]) -> std::io::Result<Output>;
+    /// Runs `program` (`zfs` or `zpool`) with these arguments to its end.
+    fn run(&self, program: &'static str, arguments: &[&str]) -> std::io::Result<Output>;
 }
 
 /// The program that is found in `PATH`.
@@ -17,8 +17,8 @@ pub(crate) trait Command: fmt::Debug + Send + Sync {
 pub(crate) struct Installed;
 
 impl Command for Installed {
-    fn run(&self, arguments: &[&str]) -> std::io::Result<Output> {
-        let mut command = std::process::Command::new("zfs");
+    fn run(&self, program: &'static str, arguments: &[&str]) -> std::io::Result<Output> {
+        let mut command = std::process::Command::new(program);
         // What it says is told apart by its words.
         command.args(arguments).env("LC_ALL", "C").stdin(Stdio::null());
         ends_with_caller(&mut command).output()
@@ -27,14 +27,29 @@ impl Command for Installed {
 
 /// Runs the command and gives what it wrote. `operation` is what the caller does, for errors.
 pub(crate) fn run(zfs: &dyn Command, operation: &'static str, arguments: &[&str]) -> Result<Vec<u8>> {
-    let output = zfs.run(arguments).map_err(|error| not_started(operation, &error))?;
+    run_program(zfs, "zfs", operation, arguments)
+}
+
+/// The same with the command for pools.
+pub(crate) fn run_pool(zfs: &dyn Command, operation: &'static str, arguments: &[&str]) -> Result<Vec<u8>> {
+    run_program(zfs, "zpool", operation, arguments)
+}
+
+fn run_program(
+    zfs: &dyn Command,
+    program: &'static str,
+    operation: &'static str,
+    arguments: &[&str],
+) -> Result<Vec<u8>> {
+    let output = zfs.run(program, arguments).map_err(|error| not_started(operation, &error))?;
     if output.status.success() {
         return Ok(output.stdout);
     }
     let words = String::from_utf8_lossy(&output.stderr);
     let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
     let kind = kind_of(&words);
-    let error = Error::new(kind, operation).detail(format!("zfs {}: {words} ({})", arguments.join(" "), output.status));
+    let error =
+        Error::new(kind, operation).detail(format!("{program} {}: {words} ({})", arguments.join(" "), output.status));
     Err(match remedy(kind) {
         Some(remedy) => error.remedy(remedy),
         None => error,
@@ -102,7 +117,7 @@ pub(crate) mod recorded {
     }
 
     impl Command for Recorded {
-        fn run(&self, _arguments: &[&str]) -> std::io::Result<Output> {
+        fn run(&self, _program: &'static str, _arguments: &[&str]) -> std::io::Result<Output> {
             let status = ExitStatus::from_raw(self.code << 8);
             Ok(Output { status, stdout: self.stdout.into(), stderr: self.stderr.into() })
         }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use storage_core::archive::{self, Change, ChangeKind, Tree};
-use storage_core::driver::{Comparison, LayerRef, OwnerMaps, Pin, pack_changes, size_of_changes};
+use storage_core::driver::{Comparison, LayerRef, Naive, OwnerMaps, Pin, pack_changes, size_of_changes};
 use storage_core::error::{Kind, Result};
 use storage_core::fs::TempDir;
 use storage_core::ids::LayerId;
@@ -21,19 +21,38 @@ use storage_core::task::Task;
 use crate::candidates::{Question, complete, is_directory, stat};
 use crate::home::{Home, name_of};
 use crate::mounting::detached;
-use crate::view::{PinnedDataset, view_flags};
+use crate::view::{PinnedDataset, view, view_flags};
 
-/// A layer and the parent that it was cloned from, as snapshots.
+/// A layer and the parent that it was cloned from.
 #[derive(Debug)]
 pub(crate) struct Compared {
-    // The mounts go before the snapshots.
-    new: OwnedFd,
-    old: OwnedFd,
-    moment: Moment,
+    sight: OnceLock<Sight>,
+    home: Home,
+    /// The layer and its parent.
+    layers: [LayerRef; 2],
     origin: String,
     maps: OwnerMaps,
     pins: [PinnedDataset; 2],
     features: Features,
+}
+
+/// How the two are looked at. It is made when first needed, not before: it waits for the pool, and whoever asks for a comparison
+/// holds a lock.
+#[derive(Debug)]
+enum Sight {
+    /// At one moment.
+    Moment(Box<Seen>),
+    /// As they are, where no snapshot can be made.
+    Walk(Naive),
+}
+
+/// Both as snapshots.
+#[derive(Debug)]
+struct Seen {
+    // The mounts go before the snapshots.
+    new: OwnedFd,
+    old: OwnedFd,
+    moment: Moment,
     /// Where to look, once that was asked; `None` when it is not known.
     candidates: OnceLock<Option<BTreeSet<PathBuf>>>,
 }
@@ -53,7 +72,7 @@ impl Moment {
         let place = home.tempdirs().create()?;
         let name = name_of(&place);
         let moment = Moment { home: home.clone(), layer: layer.clone(), parent: parent.clone(), name, place };
-        home.datasets.snapshot(&[layer.as_str(), parent.as_str()], &moment.name)?;
+        home.datasets.snapshot(&[layer.as_str(), parent.as_str()], &moment.name, home.id()?)?;
         Ok(moment)
     }
 
@@ -73,7 +92,7 @@ impl Drop for Moment {
 }
 
 impl Compared {
-    /// `None` when the layer was not cloned from `base`, or no snapshot can be made (the pool is full, or read-only).
+    /// `None` when the layer was not cloned from `base`, or shows other owners than it.
     pub(crate) fn new(
         home: &Home,
         layer: &LayerRef,
@@ -83,37 +102,58 @@ impl Compared {
     ) -> Result<Option<Self>> {
         let pins = [PinnedDataset::new(home, &layer.id)?, PinnedDataset::new(home, &base.id)?];
         let of_base = format!("{}@", home.datasets.path(base.id.as_str())?);
-        let origin = home.dataset(&layer.id)?.origin.filter(|origin| origin.starts_with(&of_base));
-        let Some(origin) = origin else { return Ok(None) };
-        let moment = match Moment::new(home, &layer.id, &base.id) {
-            Err(error) if matches!(error.kind(), Kind::NoSpace | Kind::ReadOnlyStore) => return Ok(None),
+        // Where all owners differ, every path would be named.
+        let is_cloned = |origin: &String| maps.layer == maps.base && origin.starts_with(&of_base);
+        let Some(origin) = home.dataset(&layer.id)?.origin.filter(is_cloned) else { return Ok(None) };
+        let (home, layers, maps) = (home.clone(), [layer.clone(), base.clone()], maps.clone());
+        Ok(Some(Compared { sight: OnceLock::new(), home, layers, origin, maps, pins, features }))
+    }
+
+    fn sight(&self) -> Result<&Sight> {
+        if let Some(sight) = self.sight.get() {
+            return Ok(sight);
+        }
+        let made = match self.look() {
+            // What went meanwhile is not there to be looked at.
+            Err(error) if error.kind() == Kind::NotFound => return Err(self.check().err().unwrap_or(error)),
+            made => made?,
+        };
+        Ok(self.sight.get_or_init(|| made))
+    }
+
+    fn look(&self) -> Result<Sight> {
+        let [layer, base] = &self.layers;
+        let moment = match Moment::new(&self.home, &layer.id, &base.id) {
+            Err(error) if matches!(error.kind(), Kind::NoSpace | Kind::ReadOnlyStore) => {
+                let see = |layer| view(&self.home, layer, self.features);
+                return Ok(Sight::Walk(Naive::new(see(layer)?, Some(see(base)?), self.maps.clone())));
+            }
             moment => moment?,
         };
-        let (new, old) = (moment.mounted(&layer.id, features)?, moment.mounted(&base.id, features)?);
-        let (maps, candidates) = (maps.clone(), OnceLock::new());
-        Ok(Some(Compared { new, old, moment, origin, maps, pins, features, candidates }))
+        let (new, old) = (moment.mounted(&layer.id, self.features)?, moment.mounted(&base.id, self.features)?);
+        Ok(Sight::Moment(Box::new(Seen { new, old, moment, candidates: OnceLock::new() })))
     }
 
-    fn trees(&self) -> (Tree<'_>, Tree<'_>) {
-        let new = Tree { root: self.new.as_fd(), maps: &self.maps.layer };
-        (new, Tree { root: self.old.as_fd(), maps: &self.maps.base })
+    fn trees<'a>(&'a self, seen: &'a Seen) -> (Tree<'a>, Tree<'a>) {
+        let new = Tree { root: seen.new.as_fd(), maps: &self.maps.layer };
+        (new, Tree { root: seen.old.as_fd(), maps: &self.maps.base })
     }
 
-    fn candidates(&self) -> Option<&BTreeSet<PathBuf>> {
-        let found = self.candidates.get_or_init(|| {
-            let place = self.moment.place.path();
+    fn candidates<'a>(&self, seen: &'a Seen) -> Option<&'a BTreeSet<PathBuf>> {
+        let found = seen.candidates.get_or_init(|| {
+            let place = seen.moment.place.path();
             let question = Question {
-                datasets: &self.moment.home.datasets,
-                layer: self.moment.layer.as_str(),
-                parent: self.moment.parent.as_str(),
-                snapshot: &self.moment.name,
+                datasets: &self.home.datasets,
+                layer: seen.moment.layer.as_str(),
+                parent: seen.moment.parent.as_str(),
+                snapshot: &seen.moment.name,
                 origin: &self.origin,
                 place: &place,
                 features: self.features,
             };
             // Without an answer the walk finds all, only slower.
             let named = question.ask().ok()?;
-            complete(named, self.new.as_fd(), self.old.as_fd()).ok().flatten()
+            complete(named, seen.new.as_fd(), seen.old.as_fd()).ok().flatten()
         });
         found.as_ref()
     }
@@ -121,19 +161,29 @@ impl Compared {
 
 impl Comparison for Compared {
     fn changes(&self, task: &Task, each: &mut dyn FnMut(Change) -> Result<()>) -> Result<()> {
-        let (new, old) = self.trees();
-        match self.candidates() {
+        let seen = match self.sight()? {
+            Sight::Walk(naive) => return naive.changes(task, each),
+            Sight::Moment(seen) => seen,
+        };
+        let (new, old) = self.trees(seen);
+        match self.candidates(seen) {
             None => archive::compare(new, Some(old), Path::new("/"), task, each),
             Some(paths) => Walk { new, old, reported: HashSet::new(), task, each }.run(paths),
         }
     }
 
     fn pack(&self, out: &mut dyn Write, before_end: &mut dyn FnMut() -> Result<()>, task: &Task) -> Result<()> {
-        pack_changes(self, self.trees().0, out, before_end, task)
+        match self.sight()? {
+            Sight::Walk(naive) => naive.pack(out, before_end, task),
+            Sight::Moment(seen) => pack_changes(self, self.trees(seen).0, out, before_end, task),
+        }
     }
 
     fn size(&self, task: &Task) -> Result<u64> {
-        size_of_changes(self, self.new.as_fd(), task)
+        match self.sight()? {
+            Sight::Walk(naive) => naive.size(task),
+            Sight::Moment(seen) => size_of_changes(self, seen.new.as_fd(), task),
+        }
     }
 
     fn check(&self) -> Result<()> {
@@ -180,8 +230,10 @@ impl Walk<'_> {
         match (is_directory(new), is_directory(old)) {
             (true, true) if new.st_ino == old.st_ino => {}
             (false, false) => {
+                // Only the access time of a file that was read has changed; what is written to has a new time of change.
+                let untouched = (new.st_ctime, new.st_ctime_nsec) == (old.st_ctime, old.st_ctime_nsec);
                 let same = || archive::same_content(self.new.root, Some(self.old.root), path, self.task);
-                if difference.is_none() && !same()? {
+                if difference.is_none() && !untouched && !same()? {
                     // It was written to, though its size and time are the same.
                     difference = Some(ChangeKind::Modify);
                 }

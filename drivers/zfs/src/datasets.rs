@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use storage_core::error::{Error, Kind, Result};
 
 use crate::command::{self, Command};
-use crate::listing::{COLUMNS, Dataset, Listing};
+use crate::listing::{COLUMNS, Dataset, Listing, OWNER};
 
 /// What the names of our own begin with. No layer's id holds a colon.
 pub(crate) const OURS: &str = "lamina:";
@@ -59,10 +59,22 @@ impl Datasets {
             return Ok(Arc::clone(&known.listing));
         }
         let arguments = ["list", "-Hp", "-d", "2", "-t", "filesystem,snapshot", "-o", COLUMNS, &self.root];
-        let text = command::run(&*self.zfs, "list datasets", &arguments)?;
+        let text = command::run(&*self.zfs, "list datasets", &arguments).map_err(|error| self.no_root(error))?;
         let listing = Arc::new(Listing::parse(&self.root, &text)?);
         *known = group.map(|group| Known { group, listing: Arc::clone(&listing) });
         Ok(listing)
+    }
+
+    /// A root that is not there says nothing about layers.
+    fn no_root(&self, error: Error) -> Error {
+        if error.kind() != Kind::NotFound {
+            return error;
+        }
+        Error::new(Kind::DriverUnusable, "list datasets")
+            .at(&self.root)
+            .detail("the dataset of the store is not there")
+            .remedy("import its pool, or name it with zfs.fsname")
+            .because(error)
     }
 
     /// The dataset called `name`. Fails with [`Kind::NotFound`] when there is none.
@@ -72,24 +84,37 @@ impl Datasets {
     }
 
     /// Makes an empty one.
-    pub(crate) fn create(&self, name: &str, quota: u64) -> Result<()> {
-        let (path, quota) = (self.path(name)?, format!("quota={}", Quota(quota)));
-        self.change("create dataset", &["create", "-o", "mountpoint=legacy", "-o", &quota, &path])
+    pub(crate) fn create(&self, name: &str, made: &Made<'_>) -> Result<()> {
+        let path = self.path(name)?;
+        self.change_with("create dataset", &["create"], &made.properties(), &[&path])
     }
 
     /// Makes `name` from the snapshot `snapshot` of `from`.
-    pub(crate) fn clone_of(&self, from: &str, snapshot: &str, name: &str, quota: u64) -> Result<()> {
-        let (path, quota) = (self.path(name)?, format!("quota={}", Quota(quota)));
-        let origin = format!("{}@{snapshot}", self.path(from)?);
-        self.change("clone dataset", &["clone", "-o", "mountpoint=legacy", "-o", &quota, &origin, &path])
+    pub(crate) fn clone_of(&self, from: &str, snapshot: &str, name: &str, made: &Made<'_>) -> Result<()> {
+        let (path, origin) = (self.path(name)?, format!("{}@{snapshot}", self.path(from)?));
+        self.change_with("clone dataset", &["clone"], &made.properties(), &[&origin, &path])
     }
 
-    /// Makes a snapshot of each of `names`, all at one moment.
-    pub(crate) fn snapshot(&self, names: &[&str], snapshot: &str) -> Result<()> {
+    /// Makes a snapshot of each of `names`, all at one moment, for the home `owner`.
+    pub(crate) fn snapshot(&self, names: &[&str], snapshot: &str, owner: &str) -> Result<()> {
         let paths = names.iter().map(|name| Ok(format!("{}@{snapshot}", self.path(name)?)));
         let paths = paths.collect::<Result<Vec<_>>>()?;
-        let arguments: Vec<&str> = std::iter::once("snapshot").chain(paths.iter().map(String::as_str)).collect();
-        self.change("snapshot dataset", &arguments)
+        let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+        self.change_with("snapshot dataset", &["snapshot"], &[owned_by(owner)], &paths)
+    }
+
+    /// Says that it is the home's `owner`.
+    pub(crate) fn mark(&self, name: &str, owner: &str) -> Result<()> {
+        let path = self.path(name)?;
+        self.change("mark dataset", &["set", &owned_by(owner), &path])
+    }
+
+    /// Waits until what was begun is done: a command that was killed may have left the kernel something to finish.
+    pub(crate) fn settle(&self) -> Result<()> {
+        let pool = self.root.split('/').next().unwrap_or_default();
+        let done = command::run_pool(&*self.zfs, "wait for pool", &["sync", pool]).map(|_| ());
+        *self.known.lock() = None;
+        done
     }
 
     /// Renames one. Fails with [`Kind::DuplicateId`] when the new name is taken.
@@ -127,11 +152,39 @@ impl Datasets {
         Ok(String::from_utf8_lossy(&text).lines().map(str::to_owned).collect())
     }
 
+    fn change_with(&self, operation: &'static str, verb: &[&str], properties: &[String], names: &[&str]) -> Result<()> {
+        let properties = properties.iter().flat_map(|property| ["-o", property]);
+        let arguments: Vec<&str> = verb.iter().copied().chain(properties).chain(names.iter().copied()).collect();
+        self.change(operation, &arguments)
+    }
+
     fn change(&self, operation: &'static str, arguments: &[&str]) -> Result<()> {
         let done = command::run(&*self.zfs, operation, arguments).map(|_| ());
         *self.known.lock() = None;
         done
     }
+}
+
+/// What a new dataset is told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Made<'a> {
+    /// The most that it may hold, in bytes; 0 for no limit.
+    pub(crate) quota: u64,
+    /// The home that makes it.
+    pub(crate) owner: &'a str,
+}
+
+impl Made<'_> {
+    fn properties(&self) -> [String; 4] {
+        // Snapshots that show in the root would be taken for content.
+        let fixed = ["mountpoint=legacy", "snapdir=hidden"].map(str::to_owned);
+        let [place, snapshots] = fixed;
+        [place, snapshots, format!("quota={}", Quota(self.quota)), owned_by(self.owner)]
+    }
+}
+
+fn owned_by(owner: &str) -> String {
+    format!("{OWNER}={owner}")
 }
 
 /// A limit as the command takes it.

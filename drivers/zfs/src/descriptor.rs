@@ -6,13 +6,12 @@ use storage_core::error::Result;
 use crate::Zfs;
 use crate::survey::survey;
 
-/// The driver's entry in the registry. It isn't chosen unless it is named or on the root already, until one whole run of
-/// `tests/zfs-vm/run` with `LAMINA_TEST_FULL=1` has passed.
+/// The driver's entry in the registry.
 pub const DESCRIPTOR: Descriptor = Descriptor {
     name: "zfs",
     version: env!("CARGO_PKG_VERSION"),
     priority: 50,
-    automatic: false,
+    automatic: true,
     origin: Origin::Linked,
     survey: &survey,
     open: &open,

@@ -16,12 +16,12 @@ use storage_core::task::Task;
 use crate::command::Installed;
 use crate::compare::Compared;
 use crate::heal::heal;
-use crate::home::{Home, is_ours};
+use crate::home::{Home, Owner, is_ours};
 use crate::options::Options;
 use crate::staged::StagedDataset;
 use crate::survey::{capabilities, examine};
 use crate::trash::{Reclaimable, trash};
-use crate::{mounting, sweep, view};
+use crate::{mounting, strays, sweep, view};
 
 /// The driver, open on its home.
 #[derive(Debug)]
@@ -51,9 +51,17 @@ impl Zfs {
         Ok(&self.home)
     }
 
+    /// The layers that this home made. Others may have datasets below the same root, and nobody can tell those that the
+    /// reference made here from theirs: who finds one without a record must not take it for an orphan.
     fn names(&self) -> Result<Vec<String>> {
         let listing = self.home.datasets.listing()?;
-        Ok(listing.datasets.keys().filter(|name| !is_ours(name)).cloned().collect())
+        let mut names = Vec::new();
+        for (name, dataset) in listing.datasets.iter().filter(|(name, _)| !is_ours(name)) {
+            if self.home.owner(dataset.owner.as_deref())? == Owner::Ours {
+                names.push(name.clone());
+            }
+        }
+        Ok(names)
     }
 
     fn compare_with(&self, layer: &LayerRef, base: Option<&LayerRef>, maps: &OwnerMaps) -> Result<Box<dyn Comparison>> {
@@ -173,6 +181,10 @@ impl Driver for Zfs {
         mounting::is_attached(&self.home(home)?.mount_point(id))
     }
 
+    fn strays(&self, _held: &Shared<'_>) -> Result<Vec<PathBuf>> {
+        strays::strays(&self.home)
+    }
+
     fn begin(&self, _held: &Shared<'_>, plan: &Plan) -> Result<Box<dyn Staged>> {
         let quota = self.options.limit(&plan.options, plan.writable)?;
         Ok(Box::new(StagedDataset::begin(self.home(plan.home)?, plan, quota, self.features)?))
@@ -184,6 +196,10 @@ impl Driver for Zfs {
 
     fn heal(&self, _held: &mut Exclusive<'_>, layer: &LayerRef) -> Result<()> {
         heal(self.home(layer.home)?, &layer.id)
+    }
+
+    fn remove_strays(&self, _held: &mut Exclusive<'_>) -> Result<u64> {
+        strays::remove_strays(&self.home)
     }
 
     fn mount(&self, _held: &mut Mounting<'_>, layer: &LayerRef, options: &MountOptions) -> Result<PathBuf> {

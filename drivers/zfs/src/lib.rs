@@ -28,6 +28,7 @@ mod listing;
 mod mounting;
 mod options;
 mod staged;
+mod strays;
 mod survey;
 mod sweep;
 mod trash;

@@ -16,9 +16,10 @@ use storage_core::ids::LayerId;
 use storage_core::mount::{Features, MountFlags, is_mount_root};
 use storage_core::task::Task;
 
-use crate::home::{Home, former_name, is_ours, name_of};
+use crate::datasets::Made;
+use crate::home::{Home, Owner, former_name, is_ours, name_of};
 use crate::mounting::detached;
-use crate::trash::{Reclaimable, TrashedDataset, destroy};
+use crate::trash::{Reclaimable, TrashedDataset, adopt, destroy};
 
 /// A dataset in the making.
 #[derive(Debug)]
@@ -56,7 +57,7 @@ impl StagedDataset {
     }
 
     fn make_empty(&mut self) -> Result<()> {
-        self.home.datasets.create(&self.name, self.quota)?;
+        self.home.datasets.create(&self.name, &self.made()?)?;
         let root = self.mount()?;
         rustix::fs::fchmod(&root, Mode::from_raw_mode(0o555)).os("fchmod(0555)", &self.name)?;
         if self.shift.to().is_empty() {
@@ -67,12 +68,16 @@ impl StagedDataset {
             .os("fchown", &self.name)
     }
 
+    fn made(&self) -> Result<Made<'_>> {
+        Ok(Made { quota: self.quota, owner: self.home.id()? })
+    }
+
     fn make_clone(&self, from: &LayerId) -> Result<()> {
-        let datasets = &self.home.datasets;
+        let (datasets, made) = (&self.home.datasets, self.made()?);
         let from = from.as_str();
         let made = datasets
-            .snapshot(&[from], &self.name)
-            .and_then(|()| datasets.clone_of(from, &self.name, &self.name, self.quota));
+            .snapshot(&[from], &self.name, made.owner)
+            .and_then(|()| datasets.clone_of(from, &self.name, &self.name, &made));
         // From now on it goes with the clone, or goes now.
         let deferred = datasets.destroy_snapshot(from, &self.name);
         match made {
@@ -129,6 +134,9 @@ impl StagedDataset {
         let target = self.home.mount_point(id);
         if is_mount_root(&target)? {
             return Err(Error::new(Kind::Busy, "replace layer").at(target).detail("the layer is mounted"));
+        }
+        if self.home.owner(self.home.dataset(id)?.owner.as_deref())? == Owner::Unknown {
+            adopt(&self.home, id)?;
         }
         let (datasets, former) = (&self.home.datasets, former_name(&self.name, id.as_str()));
         datasets.rename(id.as_str(), &former)?;

@@ -6,7 +6,7 @@ use storage_core::driver::Swept;
 use storage_core::error::{Kind, Result};
 use storage_core::task::Task;
 
-use crate::home::{Home, former_layer, is_ours};
+use crate::home::{Home, Owner, former_layer, is_ours};
 use crate::trash::{Outcome, destroy};
 
 /// Reclaims what nobody alive has, until `deadline`.
@@ -15,26 +15,30 @@ pub(crate) fn sweep(home: &Home, deadline: Instant, task: &Task) -> Result<Swept
     let listing = home.datasets.listing()?;
     let (reclaimed, left) = home.tempdirs().sweep(deadline, task)?;
     let mut swept = Swept { reclaimed, left };
-    for name in listing.datasets.keys().filter(|name| is_ours(name)) {
+    for (name, dataset) in listing.datasets.iter().filter(|(name, _)| is_ours(name)) {
         task.step(0, 1)?;
+        if home.owner(dataset.owner.as_deref())? != Owner::Ours {
+            continue;
+        }
         if home.is_held(name) || Instant::now() >= deadline {
             swept.left += 1;
             continue;
         }
-        let lost = former_layer(name).filter(|id| !listing.datasets.contains_key(*id));
-        let done = match lost {
-            // The layer has nothing else: who died had not put the new content in place yet.
-            Some(id) => home.datasets.rename(name, id).map(|()| Outcome::InUse),
-            None => destroy(home, name),
-        };
-        match done {
+        // The layer may have nothing else: then the next writer, who knows whether it has a record, gives it this back.
+        if former_layer(name).is_some_and(|id| !listing.datasets.contains_key(id)) {
+            swept.left += 1;
+            continue;
+        }
+        match destroy(home, name) {
             Ok(Outcome::Destroyed) => swept.reclaimed += 1,
             Ok(Outcome::InUse) | Err(_) => swept.left += 1,
         }
     }
     for (name, dataset) in &listing.datasets {
-        let stale = |snapshot: &&_| is_stale(home, snapshot);
-        for snapshot in dataset.snapshots.iter().filter(stale) {
+        for snapshot in dataset.snapshots.iter().filter(|snapshot| is_stale(home, snapshot)) {
+            if home.owner(snapshot.owner.as_deref())? != Owner::Ours {
+                continue;
+            }
             match home.datasets.destroy_snapshot(name, &snapshot.name) {
                 Ok(()) => swept.reclaimed += 1,
                 Err(error) if error.kind() == Kind::NotFound => {}

@@ -7,7 +7,7 @@ use storage_core::ids::{LayerId, random_name};
 use storage_core::mount::is_mount_root;
 use storage_core::task::Task;
 
-use crate::home::{Home, former_layer, is_ours, name_of};
+use crate::home::{Home, Owner, former_layer, is_ours, name_of};
 
 /// A dataset in trash.
 #[derive(Debug)]
@@ -43,13 +43,27 @@ pub(crate) fn trash(home: &Home, id: &LayerId) -> Result<Option<TrashedDataset>>
     if is_mount_root(&target)? {
         return Err(Error::new(Kind::Busy, "remove layer").at(target).detail("the layer is mounted"));
     }
-    let listing = home.datasets.listing()?;
-    // What the layer was before it was replaced must not be taken for a layer that has lost its dataset.
-    for former in listing.datasets.keys().filter(|name| former_layer(name) == Some(id.as_str())) {
-        home.datasets.rename(former, &unprotected()?)?;
-    }
-    if is_ours(id.as_str()) || !listing.datasets.contains_key(id.as_str()) {
+    if is_ours(id.as_str()) {
         return Ok(None);
+    }
+    let mut listing = home.datasets.listing()?;
+    if !listing.datasets.contains_key(id.as_str()) {
+        // It may be coming yet: the kernel goes on with a commit whose command was killed.
+        home.datasets.settle()?;
+        listing = home.datasets.listing()?;
+    }
+    // What the layer was before it was replaced must not be taken for a layer that has lost its dataset.
+    for (former, dataset) in &listing.datasets {
+        if former_layer(former) == Some(id.as_str()) && home.owner(dataset.owner.as_deref())? == Owner::Ours {
+            home.datasets.rename(former, &unprotected()?)?;
+        }
+    }
+    let Some(dataset) = listing.datasets.get(id.as_str()) else { return Ok(None) };
+    match home.owner(dataset.owner.as_deref())? {
+        Owner::Ours => {}
+        // The reference made it. What is in trash must say whose it is, for those who come after a kill.
+        Owner::Unknown => adopt(home, id)?,
+        Owner::Others => return Ok(None),
     }
     let (name, place) = match home.tempdirs().create() {
         Ok(place) => (name_of(&place), Some(place)),
@@ -59,6 +73,14 @@ pub(crate) fn trash(home: &Home, id: &LayerId) -> Result<Option<TrashedDataset>>
     };
     home.datasets.rename(id.as_str(), &name)?;
     Ok(Some(TrashedDataset { home: home.clone(), name, _place: place }))
+}
+
+/// Says that a layer's dataset is this home's. Where there is no room for that it goes unsaid: who has it in trash knows it.
+pub(crate) fn adopt(home: &Home, id: &LayerId) -> Result<()> {
+    match home.id().and_then(|owner| home.datasets.mark(id.as_str(), owner)) {
+        Err(error) if error.kind() != Kind::NoSpace => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn unprotected() -> Result<String> {

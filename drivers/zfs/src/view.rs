@@ -44,7 +44,14 @@ impl Pin for PinnedDataset {
 
 /// A read-only sight of the layer's tree.
 pub(crate) fn view(home: &Home, layer: &LayerRef, features: Features) -> Result<View> {
-    let pin = PinnedDataset::new(home, &layer.id)?;
+    let (pin, dataset) = (PinnedDataset::new(home, &layer.id)?, home.dataset(&layer.id)?);
+    if dataset.shows_snapshots {
+        let dataset = home.datasets.path(layer.id.as_str())?;
+        return Err(Error::new(Kind::NotSupported, "read layer")
+            .at(&dataset)
+            .detail("snapdir=visible shows its snapshots as if they were content (.zfs)")
+            .remedy(format!("zfs set snapdir=hidden {dataset}")));
+    }
     let root = detached(&home.datasets.path(layer.id.as_str())?, &view_flags(), features)?;
     Ok(View::new(root, vec![Box::new(pin)]))
 }

@@ -57,7 +57,9 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// Whether `id` has a place in that home.
     fn exists(&self, held: &Shared<'_>, id: &LayerId, home: Home) -> Result<bool>;
 
-    /// The names of all places of layers in a home, also of those that no record knows. Names are as found: untrusted.
+    /// The names of all places of layers in a home, also of those that no record knows: what has none is thrown away as an
+    /// orphan. Where others may have places, too (datasets of zfs), only those that are surely the home's own. Names are as
+    /// found: untrusted.
     fn list(&self, held: &Shared<'_>, home: Home) -> Result<Vec<String>>;
 
     /// Pairs that tell where the layer's parts are (`UpperDir`).

@@ -8,8 +8,14 @@ use std::process::Command;
 ///
 /// The starting thread must wait for the program, else the program may be killed early.
 pub fn ends_with_caller(command: &mut Command) -> &mut Command {
-    let tie = || nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).map_err(std::io::Error::from);
-    // SAFETY: between fork and exec the closure makes a single system call; it takes no lock and allocates nothing.
+    let parent = nix::unistd::getpid();
+    let tie = move || {
+        nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+        // Who died before the kernel was told can't be waited for any more. (0: a caller in another pid namespace.)
+        let now = nix::unistd::getppid();
+        if now == parent || now.as_raw() == 0 { Ok(()) } else { Err(nix::errno::Errno::ESRCH.into()) }
+    };
+    // SAFETY: between fork and exec the closure makes two system calls; it takes no lock and allocates nothing.
     unsafe { command.pre_exec(tie) }
 }
 

@@ -24,7 +24,8 @@ docs/locking.md), path by path. Root does it in a mount namespace of its own, an
 and zfs get a filesystem in a file, but in a user namespace btrfs needs a directory on one (--root), and zfs is refused.
 Without --driver and --plugin every driver is audited that works on a directory here. --store watches the store that is
 configured instead: it attaches to nothing, takes no lock and changes nothing, and tells what can be judged from outside.
-Exit code 0: every rule was kept; 40: one was broken; 1: not everything could be judged.";
+Exit code 0: no rule was seen to be broken; 40: one was; 1: something that the audit was to do failed, and couldn't be judged.
+What --store can't see from outside (R1, R2, R3, R6) is told as not judged, which leaves the exit code as it is.";
 
 pub(crate) const FLAGS: &[Flag] = &[
     Flag::list(&["--driver"], "Only this driver"),

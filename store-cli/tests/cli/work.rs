@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::{Ended, Scratch, lamina};
+use crate::{Ended, Scratch, lamina, plain, run};
 
 fn signal(child: &Child, signal: Signal) {
     kill(Pid::from_raw(i32::try_from(child.id()).expect("a process id")), signal).expect("send a signal");
@@ -29,7 +29,7 @@ fn stalled_import(scratch: &Scratch) -> Child {
 
 #[test]
 fn a_signal_stops_an_import_that_waits_for_its_archive_and_nothing_is_left() {
-    for (number, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+    for (number, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143), (Signal::SIGHUP, 129)] {
         let scratch = Scratch::new();
         scratch.must(&["create-layer", "-i", "aaa"]);
         let mut child = stalled_import(&scratch);
@@ -39,6 +39,8 @@ fn a_signal_stops_an_import_that_waits_for_its_archive_and_nothing_is_left() {
         let ended = Ended::of(&child.wait_with_output().expect("wait"));
         drop(stdin);
         assert_eq!(ended.code, Some(code), "{ended:?}");
+        let help = run(plain(lamina()).args(["help", "exit-codes"])).out;
+        assert!(help.contains(&format!("\n{code}  stopped by {number}\n")), "{code} for {number}: {help}");
         assert!(started.elapsed() < Duration::from_secs(3), "it took {:?}", started.elapsed());
         assert!(ended.err.ends_with("context canceled\n"), "{ended:?}");
         assert_eq!(scratch.must(&["layers", "-q"]), "aaa\n");

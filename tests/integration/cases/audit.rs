@@ -74,10 +74,39 @@ fn assert_kept(out: &str) {
     ];
     let told: Vec<String> = verdicts(report).into_iter().map(|(_, verdict)| verdict).collect();
     assert_eq!(told, expected, "the verdicts of R1 to R10");
+    assert_reasons(report);
     let paths = report["paths"].as_array().expect("paths");
+    assert_evidence(paths);
     for path in ["mount", "diff", "changes", "diff size", "unmount one", "unmount if mounted", "unmount by force"] {
         assert!(paths.iter().any(|line| line["path"] == path), "nothing is told of {path}");
     }
+}
+
+/// What is kept by construction says why, and nothing else does.
+fn assert_reasons(report: &Value) {
+    for rule in report["rules"].as_array().expect("a list of rules") {
+        let by_construction = ["R5", "R7", "R9"].map(Value::from).contains(&rule["rule"]);
+        let reason = rule["byConstruction"].as_str().unwrap_or_default();
+        assert_eq!(!reason.is_empty(), by_construction, "{rule}");
+    }
+}
+
+/// A verdict stands on something: the holds of a mount on the longest of them, with its lock, all others on what was counted.
+fn assert_evidence(paths: &[Value]) {
+    let evidence = |line: &Value| line["evidence"].as_str().expect("text").to_owned();
+    for rule in ["R1", "R2"] {
+        let lines: Vec<&Value> = paths.iter().filter(|line| line["rule"] == rule).collect();
+        assert!(!lines.is_empty(), "nothing is told of {rule}");
+        for line in lines {
+            assert!(!evidence(line).is_empty(), "{line}");
+        }
+    }
+    let holds = paths.iter().find(|line| line["path"] == "mount" && line["rule"] == "R6").expect("R6 of a mount");
+    let told = evidence(holds);
+    let longest = told.split("; ").find_map(|part| part.strip_prefix("longest exclusive hold: "));
+    let (length, lock) = longest.and_then(|longest| longest.split_once(" ms of ")).unwrap_or_else(|| panic!("{holds}"));
+    assert!(length.parse::<f64>().is_ok(), "{holds}");
+    assert!(["layers.lock", "mountpoints.lock", "storage.lock"].contains(&lock), "{holds}");
 }
 
 fn kept(scratch: &Scratch, driver: &'static str, more: &[&str]) -> Outcome {

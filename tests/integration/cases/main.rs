@@ -40,6 +40,7 @@ mod ordinary;
 mod peers;
 mod plugins;
 mod plugins_broken;
+mod plugins_judged;
 mod power;
 mod quiet;
 mod records;
@@ -93,6 +94,7 @@ const CASES: &[&[Case]] = &[
     bad_input::CASES,
     plugins::CASES,
     plugins_broken::CASES,
+    plugins_judged::CASES,
     tour::CASES,
     on_btrfs::CASES,
     audit::CASES,

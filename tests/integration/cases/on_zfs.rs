@@ -125,6 +125,7 @@ fn name_taken(scratch: &Scratch) -> Outcome {
         assert!(!refused.output.status.success() && words.contains("already"), "{}", refused.describe());
         assert_eq!(store.ids(), before, "a refusal changes no records");
     }
+    store.ok(&["gc"]);
     assert_eq!(zfs("for i in $d $r/elsewhere; do mount -t zfs $i $p; cat $p/f; umount $p; done"), "theirs\ntheirs\n");
     assert!(store.diff(&base) == content, "another layer is as it was");
     zfs("zfs destroy $r/elsewhere; zfs destroy -r $d");

@@ -1,6 +1,7 @@
 //! What this machine has: programs, the binary under test, places that outlive a case.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -60,6 +61,16 @@ pub fn cache() -> PathBuf {
 /// Whether this run is asked to try everything, not a bounded part.
 pub fn full() -> bool {
     env::var_os("LAMINA_TEST_FULL").is_some()
+}
+
+/// Whether a case that can't be tried counts as one that failed: in CI, where everything is there that a case may need.
+pub fn forbids_skips() -> bool {
+    env::var_os("CI").is_some_and(|value| value == "true")
+}
+
+/// The pool of zfs that is here for tests.
+pub fn zfs_pool() -> Option<OsString> {
+    env::var_os("LAMINA_ZFS_POOL")
 }
 
 /// Fails where not all processes of the machine can be seen: in a namespace of processes.

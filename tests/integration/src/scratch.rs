@@ -92,7 +92,7 @@ impl Scratch {
 
     /// Makes a dataset of this case's own in the pool that `LAMINA_ZFS_POOL` names, and mounts it at `home/mnt`.
     pub fn on_zfs(home: &Path) -> Result<Self, Skip> {
-        let Some(pool) = std::env::var_os("LAMINA_ZFS_POOL") else {
+        let Some(pool) = machine::zfs_pool() else {
             return Err(Skip("no pool of zfs is here for tests: tests/zfs-vm/run has one".to_owned()));
         };
         let name = home.file_name().expect("the directory of a case has a name").to_string_lossy();

@@ -62,6 +62,18 @@ impl Store {
         Store { root: root.to_owned(), home: request.home, driver, locks, key: ThreadKey::take().unwrap() }
     }
 
+    /// A driver on another home, whose layers are below the same dataset.
+    pub(crate) fn neighbour(&self) -> (Zfs, PathBuf) {
+        let request = request(&format!("{}/beside", self.root), &[("fsname", &self.root)]);
+        std::fs::create_dir_all(request.home.parent().unwrap()).unwrap();
+        (Zfs::open(&request).unwrap(), request.home)
+    }
+
+    /// Goes on with another driver and its home, and gives the ones of now.
+    pub(crate) fn go_on_with(&mut self, (driver, home): (Zfs, PathBuf)) -> (Zfs, PathBuf) {
+        (std::mem::replace(&mut self.driver, driver), std::mem::replace(&mut self.home, home))
+    }
+
     pub(crate) fn shared<R>(&mut self, body: impl FnOnce(&Zfs, &Shared<'_>) -> R) -> R {
         self.locks.shared(&mut self.key, |held| body(&self.driver, held)).unwrap()
     }
@@ -107,6 +119,11 @@ impl Store {
 
     pub(crate) fn compare(&mut self, layer: &LayerRef, base: Option<&LayerRef>) -> Result<Box<dyn Comparison>> {
         self.shared(|driver, held| driver.compare(held, layer, base, &OwnerMaps::default()))
+    }
+
+    /// The option of the zfs command that makes something this store's.
+    pub(crate) fn owned(&self) -> String {
+        format!("-o lamina:home={}", std::fs::read_to_string(self.home.join("lamina-id")).unwrap())
     }
 
     pub(crate) fn list(&mut self) -> Vec<String> {

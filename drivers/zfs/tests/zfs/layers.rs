@@ -142,7 +142,7 @@ fn a_snapshot_of_somebody_else_s_keeps_children_apart_and_goes_with_its_layer_on
     let trash = store.exclusive(|driver, held| driver.remove(held, &a.id, Home::Own)).unwrap();
     trash.reclaim(&task()).unwrap();
     assert_eq!(shell(format!("/{root}/elsewhere"), "cat f"), "one\n", "a clone of it was destroyed");
-    assert_eq!(store.list(), ["elsewhere"]);
+    assert!(store.list().is_empty(), "what others made is no layer");
     assert!(store.sweep().left > 0, "what others use is left, and told");
     shell("/", &format!("zfs destroy {root}/elsewhere"));
     store.sweep();

@@ -117,7 +117,7 @@ fn a_layer_made_by_another_process_is_seen_at_once() {
     store.make(&["a"], "");
     assert_eq!(store.list(), ["a"]);
     for name in ["b", "c"] {
-        shell("/", &format!("zfs create -o mountpoint=legacy {}/{name}", store.root));
+        shell("/", &format!("zfs create -o mountpoint=legacy {} {}/{name}", store.owned(), store.root));
         assert!(store.shared(|driver, held| driver.exists(held, &id(name), Home::Own)).unwrap(), "{name} is not seen");
     }
     shell("/", &format!("zfs destroy {0}/b; zfs rename {0}/c {0}/d", store.root));

@@ -134,8 +134,8 @@ impl Report {
         self.lines.iter().any(|line| line.verdict == Verdict::Broken)
     }
 
-    /// The exit code of a program that reports this: 0 when every rule was kept, 40 ([`Kind::RuleBroken`]) when one was
-    /// broken, 1 when none was seen to be broken and not everything could be judged.
+    /// The exit code of a program that reports this: 40 ([`Kind::RuleBroken`]) when a rule was broken, else 1 when something
+    /// failed and so couldn't be judged, else 0: also where a rule is not judged because nothing tells of it from outside.
     pub fn exit_code(&self) -> u8 {
         match (self.is_broken(), self.failures.is_empty()) {
             (true, _) => Kind::RuleBroken.code(),

@@ -85,11 +85,19 @@ pub struct Report {
     pub filesystem: Filesystem,
     /// What the driver has declared.
     pub capabilities: Capabilities,
+    /// Whether it lets layers learn their parent late.
+    pub late_parents: bool,
     /// The cases, in the order in which they were run.
     pub done: Vec<Done>,
 }
 
 impl Report {
+    /// What the driver has declared, in the words of `expected`.
+    pub fn declared(&self) -> Vec<&'static str> {
+        let all = Capability::ALL.iter().filter(|capability| self.capabilities.has(**capability));
+        all.map(|capability| capability.name()).chain(self.late_parents.then_some("late-parents")).collect()
+    }
+
     /// How many passed, failed and were skipped.
     pub fn counts(&self) -> (usize, usize, usize) {
         let count = |is: fn(&Outcome) -> bool| self.done.iter().filter(|done| is(&done.outcome)).count();
@@ -161,7 +169,22 @@ mod tests {
             took: Duration::ZERO,
         };
         let done = done.iter().map(one).collect();
-        Report { driver: "d".to_owned(), filesystem: Filesystem::Plain, capabilities: Capabilities::NONE, done }
+        Report {
+            driver: "d".to_owned(),
+            filesystem: Filesystem::Plain,
+            capabilities: Capabilities::NONE,
+            late_parents: false,
+            done,
+        }
+    }
+
+    #[test]
+    fn what_is_declared_is_told_in_the_words_of_the_list_of_cases() {
+        let mut report = report(&[]);
+        assert!(report.declared().is_empty());
+        report.capabilities = Capabilities::NONE.with(Capability::Quota, true).with(Capability::KernelMounts, true);
+        report.late_parents = true;
+        assert_eq!(report.declared(), ["kernel-mounts", "quota", "late-parents"]);
     }
 
     #[test]

@@ -49,8 +49,9 @@ impl Suite {
         let store = bench.store()?;
         let filesystem = self.grounds.filesystem();
         let capabilities = store.gate().capabilities();
+        let late_parents = store.gate().parents_may_come_late();
         let driver = self.descriptor.name.to_owned();
-        let mut report = Report { driver, filesystem, capabilities, done: Vec::new() };
+        let mut report = Report { driver, filesystem, capabilities, late_parents, done: Vec::new() };
         let mut tell = |done: Done, report: &mut Report| {
             each(&done);
             report.done.push(done);
