@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkGroup, Criterion, measurement::WallTime};
 use integration::archive;
-use integration::scratch::RunDir;
+use integration::scratch::{RunDir, Scratch};
 use storage_core::driver::{MountOptions, Registry, Roots};
 use storage_core::locks::ThreadKey;
 use storage_core::store::{DiffOptions, Durability, NewLayer, Release, Store, StoreOptions};
@@ -205,19 +205,33 @@ pub struct Bench {
     criterion: Criterion,
     place: RunDir,
     drivers: Vec<&'static str>,
+    /// Where btrfs is measured, when the build directory is on another filesystem.
+    btrfs: Option<Scratch>,
     quick: bool,
 }
 
 impl Bench {
-    /// Reads the arguments and finds the drivers that work here. As root, what is mounted is mounted for this process alone.
+    /// Reads the arguments and finds the drivers that work here. As root, what is mounted is mounted for this process alone,
+    /// and btrfs has a disk in a file where the build directory is on another filesystem.
     pub fn begin() -> Self {
-        if nix::unistd::geteuid().is_root() {
+        let root = nix::unistd::geteuid().is_root();
+        if root {
             integration::scratch::private_mounts();
         }
         let place = RunDir::make();
-        let drivers = drivers(&place.path);
+        let mut drivers = drivers(&place.path);
+        let mut btrfs = None;
+        if root && !drivers.contains(&"btrfs") {
+            let home = place.path.join("btrfs");
+            fs::create_dir_all(&home).expect("make a directory");
+            match Scratch::mount(&home, Some("btrfs")) {
+                Ok(disk) => btrfs = Some(disk),
+                Err(skip) => println!("without btrfs: {}", skip.0),
+            }
+            drivers.extend(btrfs.is_some().then_some("btrfs"));
+        }
         println!("drivers: {}", drivers.join(", "));
-        Bench { criterion: Criterion::default().configure_from_args(), place, drivers, quick: quick() }
+        Bench { criterion: Criterion::default().configure_from_args(), place, drivers, btrfs, quick: quick() }
     }
 
     /// Runs one subject for every driver.
@@ -227,7 +241,8 @@ impl Bench {
         mut bench: impl FnMut(&mut BenchmarkGroup<WallTime>, &str, &mut Ground),
     ) {
         for driver in &self.drivers {
-            let dir = self.place.path.join(subject).join(driver);
+            let own = self.btrfs.as_ref().filter(|_| *driver == "btrfs").map(Scratch::path);
+            let dir = own.unwrap_or(&self.place.path).join(subject).join(driver);
             fs::create_dir_all(&dir).expect("make a directory");
             let mut ground = Ground::new(&dir, driver, Durability::default(), SMALL);
             let mut group = self.criterion.benchmark_group(subject);

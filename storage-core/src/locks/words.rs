@@ -51,11 +51,11 @@ impl<W: World, T: Serialize + DeserializeOwned> Words<W, T> {
         self.world.unlink(&self.path)
     }
 
-    /// What a dead writer was about to do. Fails with [`Kind::Corrupt`] for what can't be understood; an empty file, which
-    /// only a loss of power leaves, says nothing.
+    /// What a dead writer was about to do. Fails with [`Kind::Corrupt`] for what can't be understood; an empty file or one of
+    /// zeros, which only a loss of power leaves, says nothing.
     pub fn last(&self) -> Result<Option<T>> {
         let Some((bytes, _)) = self.world.read(&self.path)? else { return Ok(None) };
-        if bytes.is_empty() {
+        if bytes.iter().all(|byte| *byte == 0) {
             return Ok(None);
         }
         let Version { version } = serde_json::from_slice(&bytes).map_err(|source| self.refused(source.to_string()))?;

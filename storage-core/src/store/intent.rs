@@ -167,6 +167,8 @@ mod tests {
         let path = dir.path().join("intent");
         std::fs::write(&path, "").expect("write");
         assert!(words(&path).last().expect("empty").is_none());
+        std::fs::write(&path, [0; 300]).expect("write");
+        assert!(words(&path).last().expect("zeros").is_none());
         for text in [
             r#"{"version":1,"intent":{"operation":"transmute"}}"#,
             r#"{"version":2,"intent":{"operation":"create","id":"a"}}"#,

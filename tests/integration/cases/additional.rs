@@ -16,11 +16,14 @@ pub(crate) const CASES: &[Case] = &[
     case("additional::images_of_others_are_used::vfs", 180, |s| used(s, "vfs")),
     case("additional::named_in_four_ways::overlay", 120, |s| named(s, "overlay")),
     case("additional::named_in_four_ways::vfs", 120, |s| named(s, "vfs")),
+    case("additional::named_in_four_ways::btrfs", 120, |s| named(s, "btrfs")),
     case("additional::a_changed_image_is_pulled_up::overlay", 120, |s| pulled_up(s, "overlay")),
     case("additional::a_changed_image_is_pulled_up::vfs", 120, |s| pulled_up(s, "vfs")),
     case("additional::their_layers_are_not_loaded_again::overlay", 120, |s| loaded(s, "overlay")),
     case("additional::their_layers_are_not_loaded_again::vfs", 120, |s| loaded(s, "vfs")),
+    case("additional::their_layers_are_not_loaded_again::btrfs", 120, |s| loaded(s, "btrfs")),
     case("additional::a_missing_one_is_named::vfs", 60, |s| missing(s, "vfs")),
+    case("additional::a_missing_one_is_named::btrfs", 60, |s| missing(s, "btrfs")),
 ];
 
 /// The engines on a root of their own, over whose images `below` they can be made to look.

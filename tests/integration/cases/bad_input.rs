@@ -26,6 +26,8 @@ pub(crate) const CASES: &[Case] = &[
     case("bad_input::id_with_slash_or_dots::vfs", 60, |s| bad_id(s, "vfs")),
     case("bad_input::id_with_slash_or_dots::btrfs", 60, |s| bad_id(s, "btrfs")),
     case("bad_input::id_with_slash_or_dots_in_the_store::overlay", 60, |s| bad_id_inside(s, "overlay")),
+    case("bad_input::id_with_slash_or_dots_in_the_store::vfs", 60, |s| bad_id_inside(s, "vfs")),
+    case("bad_input::id_with_slash_or_dots_in_the_store::btrfs", 60, |s| bad_id_inside(s, "btrfs")),
     case("bad_input::parent_that_is_deleted::overlay", 60, |s| parent_in_use(s, "overlay")),
     case("bad_input::parent_that_is_deleted::vfs", 60, |s| parent_in_use(s, "vfs")),
     case("bad_input::parent_that_is_deleted::btrfs", 60, |s| parent_in_use(s, "btrfs")),
@@ -33,6 +35,8 @@ pub(crate) const CASES: &[Case] = &[
     case("bad_input::read_only_root::vfs", 60, |s| read_only_root(s, "vfs")),
     case("bad_input::read_only_root::btrfs", 60, |s| read_only_root(s, "btrfs")),
     case("bad_input::missing_root::overlay", 60, |s| missing_root(s, "overlay")),
+    case("bad_input::missing_root::vfs", 60, |s| missing_root(s, "vfs")),
+    case("bad_input::missing_root::btrfs", 60, |s| missing_root(s, "btrfs")),
     case("bad_input::damaged_json::overlay", 60, |s| damaged_json(s, "overlay")),
     case("bad_input::damaged_json::vfs", 60, |s| damaged_json(s, "vfs")),
     case("bad_input::damaged_json::btrfs", 60, |s| damaged_json(s, "btrfs")),
@@ -40,6 +44,8 @@ pub(crate) const CASES: &[Case] = &[
     case("bad_input::lock_file_that_may_not_be_opened::vfs", 60, |s| forbidden_lock(s, "vfs")),
     case("bad_input::lock_file_that_may_not_be_opened::btrfs", 60, |s| forbidden_lock(s, "btrfs")),
     case("bad_input::missing_archive::overlay", 60, |s| missing_archive(s, "overlay")),
+    case("bad_input::missing_archive::vfs", 60, |s| missing_archive(s, "vfs")),
+    case("bad_input::missing_archive::btrfs", 60, |s| missing_archive(s, "btrfs")),
     case("bad_input::unknown_verb_and_flag", 60, unknown_words),
 ];
 

@@ -12,8 +12,10 @@ use serde_json::Value;
 pub(crate) const CASES: &[Case] = &[
     case("check::a_store_that_others_work_on_is_whole::overlay", 180, |s| meanwhile(s, "overlay")),
     case("check::a_store_that_others_work_on_is_whole::vfs", 180, |s| meanwhile(s, "vfs")),
+    case("check::a_store_that_others_work_on_is_whole::btrfs", 180, |s| meanwhile(s, "btrfs")),
     case("check::the_references_layers_are_whole::overlay", 60, |s| of_the_peer(s, "overlay")),
     case("check::the_references_layers_are_whole::vfs", 60, |s| of_the_peer(s, "vfs")),
+    case("check::the_references_layers_are_whole::btrfs", 60, |s| of_the_peer(s, "btrfs")),
     case("check::text_and_exit_code_are_the_references::overlay", 60, |s| told(s, "overlay")),
     case("check::mounts_stay::overlay", 60, |s| mounts_stay(s, "overlay")),
 ];

@@ -14,10 +14,13 @@ use crate::id_maps::{MAPS, container};
 pub(crate) const CASES: &[Case] = &[
     case("copy::as_the_reference_does::overlay", 60, |s| as_reference(s, "overlay")),
     case("copy::as_the_reference_does::vfs", 60, |s| as_reference(s, "vfs")),
+    case("copy::as_the_reference_does::btrfs", 60, |s| as_reference(s, "btrfs")),
     case("copy::owners_and_places::overlay", 60, |s| owners_and_places(s, "overlay")),
     case("copy::owners_and_places::vfs", 60, |s| owners_and_places(s, "vfs")),
+    case("copy::owners_and_places::btrfs", 60, |s| owners_and_places(s, "btrfs")),
     case("copy::no_path_leads_out_of_a_layer::overlay", 60, |s| escapes(s, "overlay")),
     case("copy::no_path_leads_out_of_a_layer::vfs", 60, |s| escapes(s, "vfs")),
+    case("copy::no_path_leads_out_of_a_layer::btrfs", 60, |s| escapes(s, "btrfs")),
 ];
 
 /// A tree on the host, with owners.

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 pub(crate) const CASES: &[Case] = &[
     case("hostile_store::leads_nowhere::overlay", 180, |s| hostile(s, "overlay")),
     case("hostile_store::leads_nowhere::vfs", 180, |s| hostile(s, "vfs")),
+    case("hostile_store::leads_nowhere::btrfs", 180, |s| hostile(s, "btrfs")),
 ];
 
 /// What stands outside and must not be seen.
@@ -34,11 +35,12 @@ impl Places {
     }
 
     fn layer(&self) -> PathBuf {
-        if self.driver == "vfs" {
-            self.below.join("vfs/dir").join(&self.layer)
-        } else {
-            self.below.join("overlay").join(&self.layer)
-        }
+        let layers = match self.driver {
+            "vfs" => "vfs/dir",
+            "btrfs" => "btrfs/subvolumes",
+            driver => driver,
+        };
+        self.below.join(layers).join(&self.layer)
     }
 
     fn split(&self) -> PathBuf {
@@ -89,7 +91,7 @@ const ATTACKS: &[Attack] = &[
     ("a link for data", |p| replaced(&p.data().join("key"), &p.outside.join("key"))),
     ("a link for the directory of data", |p| replaced(&p.data(), &p.outside)),
     ("a link for the layer's own files", |p| {
-        let path = if p.driver == "vfs" { p.layer() } else { p.layer().join("diff") };
+        let path = if p.driver == "overlay" { p.layer().join("diff") } else { p.layer() };
         replaced(&path, &p.outside);
     }),
     ("a link for the driver's home", |p| led_out(p, &p.below.join(p.driver))),

@@ -14,6 +14,7 @@ pub(crate) const CASES: &[Case] = &[
     case("house::a_mount_made_before_the_reference_came_is_released::overlay", 60, |s| before_the_peer(s, "overlay")),
     case("house::dedup_shares_what_is_the_same::overlay", 60, |s| dedup(s, "overlay")),
     case("house::dedup_shares_what_is_the_same::vfs", 60, |s| dedup(s, "vfs")),
+    case("house::dedup_shares_what_is_the_same::btrfs", 60, |s| dedup(s, "btrfs")),
 ];
 
 /// Where blocks can be shared (the scratch filesystem is xfs unless another is asked for) and where they can't.

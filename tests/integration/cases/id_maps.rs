@@ -19,9 +19,11 @@ pub(crate) const CASES: &[Case] = &[
     case("id_maps::shown_mapped_without_a_copy_on_ext4::overlay", 240, |s| shown(s, "ext4")),
     case("id_maps::copied_once_where_it_cant_be_shown::overlay", 400, |s| copied(s, "overlay")),
     case("id_maps::copied_once_where_it_cant_be_shown::vfs", 400, |s| copied(s, "vfs")),
+    case("id_maps::copied_once_where_it_cant_be_shown::btrfs", 400, |s| copied(s, "btrfs")),
     case("id_maps::a_map_of_users_alone_leaves_groups_as_they_are::overlay", 60, users_alone),
     case("id_maps::killed_while_a_copy_is_made::overlay", 300, |s| killed(s, "overlay")),
     case("id_maps::killed_while_a_copy_is_made::vfs", 300, |s| killed(s, "vfs")),
+    case("id_maps::killed_while_a_copy_is_made::btrfs", 300, |s| killed(s, "btrfs")),
 ];
 
 /// The reference's switch that takes id-mapped mounts away.
@@ -228,7 +230,8 @@ fn copied(scratch: &Scratch, driver: &'static str) -> Outcome {
     let record = store.record(&noted[0]);
     assert_eq!((&record["uidmap"][0]["host_id"], &record["gidmap"][0]["host_id"]), (&USERS.into(), &GROUPS.into()));
     assert!(record.get("parent").is_none_or(|parent| parent == ""), "the copy stands beside its model: {record}");
-    assert!(inodes(scratch.path()) >= before + 10_000, "a copy has inodes of its own");
+    // btrfs has no number of inodes, and tells none.
+    assert!(driver == "btrfs" || inodes(scratch.path()) >= before + 10_000, "a copy has inodes of its own");
     create("two", &MAPS);
     assert_eq!(copies(&store), noted, "the copy is found by the next container with these maps");
     create("three", &["--uidmap", "0:500000:65536", "--gidmap", "0:500000:65536"]);

@@ -15,8 +15,10 @@ use crate::images::text;
 pub(crate) const CASES: &[Case] = &[
     case("image_store::on_two_disks::overlay", 120, |s| two_disks(s, "overlay")),
     case("image_store::on_two_disks::vfs", 120, |s| two_disks(s, "vfs")),
+    case("image_store::on_two_disks::btrfs", 120, |s| two_disks(s, "btrfs")),
     case("image_store::gc_and_check_look_at_both::overlay", 120, |s| house(s, "overlay")),
     case("image_store::gc_and_check_look_at_both::vfs", 120, |s| house(s, "vfs")),
+    case("image_store::gc_and_check_look_at_both::btrfs", 120, |s| house(s, "btrfs")),
 ];
 
 /// The ids in a file of records; none where there is no file.
@@ -39,7 +41,7 @@ impl Both {
         if plain.store.is_peer() {
             return Err(Skip("Debian's version of the reference has no image store".to_owned()));
         }
-        let disk = scratch.small_disk("disk", 1 << 30, "ext4")?;
+        let disk = scratch.small_disk("disk", 1 << 30, if driver == "btrfs" { "btrfs" } else { "ext4" })?;
         let images = Store::at(&disk.join("images"), &plain.store.run, driver);
         let mut split = plain.clone();
         let root = images.root.display().to_string();
@@ -142,7 +144,7 @@ fn house(scratch: &Scratch, driver: &'static str) -> Outcome {
     }
     let top = text(&ours.list(&["image", "-j", "localhost/kept:1"])[0], "layer").to_owned();
     let own_files =
-        if driver == "vfs" { both.images.layer_dir(&top) } else { both.images.layer_dir(&top).join("diff") };
+        if driver == "overlay" { both.images.layer_dir(&top).join("diff") } else { both.images.layer_dir(&top) };
     fs::write(own_files.join("damage"), "x").expect("add a file");
     assert!(!ours.run(&["check"]).output.status.success(), "damage in the image store is found");
     fs::remove_file(own_files.join("damage")).expect("take it away");

@@ -22,6 +22,7 @@ macro_rules! damage_cases {
             )*
             case("repair::a_record_without_files_is_forgotten::overlay", 60, |s| one(s, "overlay", &NO_PLACE_NOR_LINK)),
             case("repair::a_record_without_files_is_forgotten::vfs", 60, |s| one(s, "vfs", &NO_PLACE)),
+            case("repair::a_record_without_files_is_forgotten::btrfs", 60, |s| one(s, "btrfs", &NO_PLACE)),
             case("repair::a_lost_link_is_made_again::overlay", 60, |s| one(s, "overlay", &LINK)),
             case("repair::an_emptied_link_file_is_made_again::overlay", 60, |s| one(s, "overlay", &LINK_FILE)),
             case("repair::lost_mount_directories_are_made_again::overlay", 60, |s| one(s, "overlay", &MOUNT_DIRECTORIES)),
@@ -35,8 +36,10 @@ macro_rules! damage_cases {
             case("repair::a_leaked_mount_in_use_stays::overlay", 60, |s| leaked_and_used(s, "overlay")),
             case("repair::images_and_containers_of_podman::overlay", 180, |s| podman(s, "overlay")),
             case("repair::images_and_containers_of_podman::vfs", 180, |s| podman(s, "vfs")),
+            case("repair::images_and_containers_of_podman::btrfs", 180, |s| podman(s, "btrfs")),
             case("repair::lost_records_are_known_again::overlay", 120, |s| lost_records(s, "overlay")),
             case("repair::lost_records_are_known_again::vfs", 120, |s| lost_records(s, "vfs")),
+            case("repair::lost_records_are_known_again::btrfs", 120, |s| lost_records(s, "btrfs")),
         ]
     };
 }

@@ -9,6 +9,7 @@ use integration::{Outcome, Scratch, Skip, archive, machine, tree};
 
 pub(crate) const CASES: &[Case] = &[
     case("tour::as_root", 200, as_root),
+    case("tour::on_btrfs", 200, on_btrfs),
     case("tour::as_an_ordinary_user", 200, as_user),
     case("tour::says_why_a_driver_cannot_be_used", 60, drivers),
 ];
@@ -37,6 +38,25 @@ fn as_root(scratch: &Scratch) -> Outcome {
     }
     assert_eq!(mounts(), before, "nothing stays mounted");
     assert_eq!(tree::listing(scratch.path()), files, "nothing stays on disk");
+    Ok(())
+}
+
+/// The driver that works on one filesystem alone, there.
+fn on_btrfs(scratch: &Scratch) -> Outcome {
+    let bin = command()?;
+    let layer = archive::small(scratch.path(), "small", 50, 4000);
+    let disk = scratch.small_disk("disk", 1 << 30, "btrfs")?;
+    let (before, files) = (mounts(), tree::listing(&disk));
+    let mut tour = Command::new(bin);
+    tour.args(["tour", "--json", "--driver", "btrfs", "--root"]).arg(&disk).arg("--layer").arg(&layer);
+    let told: serde_json::Value = serde_json::from_str(&must(tour)).expect("tour --json writes JSON");
+    let text = told.to_string();
+    assert!(text.contains(r#""ok":true"#) && !text.contains(r#""ok":false"#), "every check is held: {told:#}");
+    for rule in ["R1", "R2", "R3"] {
+        assert!(text.contains(&format!(r#""rule":"{rule}""#)), "{rule} was looked at: {told:#}");
+    }
+    assert_eq!(mounts(), before, "nothing stays mounted");
+    assert_eq!(tree::listing(&disk), files, "nothing stays on disk");
     Ok(())
 }
 

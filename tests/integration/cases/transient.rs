@@ -14,10 +14,13 @@ use crate::images::text;
 pub(crate) const CASES: &[Case] = &[
     case("transient::gone_after_a_reboot::overlay", 120, |s| reboot(s, "overlay")),
     case("transient::gone_after_a_reboot::vfs", 120, |s| reboot(s, "vfs")),
+    case("transient::gone_after_a_reboot::btrfs", 120, |s| reboot(s, "btrfs")),
     case("transient::others_leave_its_layers_alone::overlay", 120, |s| beside(s, "overlay")),
     case("transient::others_leave_its_layers_alone::vfs", 120, |s| beside(s, "vfs")),
+    case("transient::others_leave_its_layers_alone::btrfs", 120, |s| beside(s, "btrfs")),
     case("transient::volatile_containers::overlay", 120, |s| volatile(s, "overlay")),
     case("transient::volatile_containers::vfs", 120, |s| volatile(s, "vfs")),
+    case("transient::volatile_containers::btrfs", 120, |s| volatile(s, "btrfs")),
 ];
 
 const IMAGE: &str = "localhost/image:1";
