@@ -126,7 +126,7 @@ fn read_id(path: &Path) -> Result<Option<String>> {
             Err(Error::new(Kind::Corrupt, "read the id of the home")
                 .at(path)
                 .detail("it is no hexadecimal number")
-                .remedy("remove it; layers in the making that were left by killed processes then stay"))
+                .remedy("put back what stands in the property lamina:home of the layers' datasets"))
         }
     }
 }
